@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+
+// Package result is the record of a run: run.json, the raw HDR logs beside it
+// and bench.txt in Go's benchmark format. It is the only thing that analysis
+// reads, so every table and every plot can be made again without a guest.
+package result
+
+import (
+	"time"
+
+	"wqfan/fserr"
+)
+
+// Schema is the version of run.json. It changes when the meaning of a field
+// does; readers refuse a newer one.
+const Schema = 1
+
+// Run is what one `wqfan run` did.
+type Run struct {
+	Schema   int       `json:"schema"`
+	Complete bool      `json:"complete"`      // every planned cell was measured
+	Reason   string    `json:"why,omitempty"` // why it is not complete
+	Started  time.Time `json:"started"`       // host time, UTC, whole seconds
+	Command  []string  `json:"command"`       // what was asked for, as typed after the program's name
+	Planned  int       `json:"planned"`       // cells in the plan
+	Host     Host      `json:"host"`
+	Boots    []Boot    `json:"boots"`
+	Cells    []Cell    `json:"cells"`
+}
+
+// Host is the machine that ran the guests.
+type Host struct {
+	Kernel   string `json:"kernel"` // uname -r
+	CPU      string `json:"cpu"`    // model name
+	CPUs     int    `json:"cpus"`
+	Go       string `json:"go"` // runtime.Version
+	QEMU     string `json:"qemu"`
+	Revision string `json:"revision,omitempty"` // git revision of wqfan, "+dirty" when changed
+	KVM      string `json:"kvm"`                // "boots", or why it is not used
+}
+
+// Mode is how guest time was made, which decides what a number means.
+type Mode string
+
+// The modes. Only KVM and Native give nanoseconds of hardware.
+const (
+	KVM    Mode = "kvm"
+	Native Mode = "host"
+	TCG    Mode = "tcg"    // emulated on several threads: ratios and loss semantics only
+	ICount Mode = "icount" // one CPU, one instruction per unit of guest time
+)
+
+// Unit names one unit of guest time in this mode.
+func (m Mode) Unit() string {
+	switch m {
+	case ICount:
+		return "instructions"
+	case TCG:
+		return "emulated ns"
+	}
+	return "ns"
+}
+
+// Kernel is what was booted.
+type Kernel struct {
+	Release string `json:"release"` // uname -r in the guest
+	Variant string `json:"variant"` // patched, stock, or the path the user gave
+	Base    string `json:"base"`    // version the series was applied to, with the source's own revision
+	Series  string `json:"series"`  // hash of the patches applied, "" for none
+	Config  string `json:"config"`  // hash of the final .config
+	CC      string `json:"cc"`      // compiler
+	Cmdline string `json:"cmdline"` // /proc/cmdline in the guest
+}
+
+// Boot is one boot of one kernel, the unit of repetition.
+type Boot struct {
+	ID       string      `json:"id"`
+	Mode     Mode        `json:"mode"`
+	CPUs     int         `json:"cpus"`
+	MemMiB   int         `json:"mem_mib"`
+	Kernel   Kernel      `json:"kernel"`
+	QEMU     []string    `json:"qemu"`             // arguments, files by base name
+	Serial   string      `json:"serial,omitempty"` // serial log in the run's directory
+	Clock    Calibration `json:"clock"`
+	Verdict  string      `json:"verdict"` // ok, or what ended the boot
+	WallSecs float64     `json:"wall_s"`  // host seconds
+}
+
+// Calibration is what the clock and an empty read cost in this boot, in the
+// mode's unit.
+type Calibration struct {
+	ReadP50    int64 `json:"read_p50"`   // one clock_gettime(CLOCK_MONOTONIC)
+	Resolution int64 `json:"resolution"` // smallest step seen that is not zero
+	EmptyFan   int64 `json:"empty_fan"`  // read() of an empty fanotify group, median; -1 not measured
+	EmptyWQ    int64 `json:"empty_wq"`   // read() of an empty watch queue, median; -1 not measured
+}
+
+// Params are what a cell was asked to do.
+type Params struct {
+	Errors   uint64 `json:"errors"`             // errors to make
+	Schedule string `json:"schedule"`           // flat (closed loop), fixed, poisson (open loop), or real
+	Interval int64  `json:"interval,omitempty"` // mean gap between errors in units of guest time
+	Burst    uint64 `json:"burst,omitempty"`
+	Gap      int64  `json:"gap,omitempty"`
+	Seed     uint64 `json:"seed,omitempty"`
+	Class    string `json:"class,omitempty"`
+	Errno    string `json:"errno,omitempty"`
+	Scope    string `json:"scope,omitempty"`   // fs or inode
+	Targets  int    `json:"targets,omitempty"` // inodes or filesystems that the errors stride over
+	Threads  int    `json:"threads,omitempty"`
+	CPUs     string `json:"cpus,omitempty"`    // cpulist of the reporting threads
+	Context  string `json:"context,omitempty"` // task, irqoff, hardirq
+	Queue    uint64 `json:"queue,omitempty"`   // capacity asked for: notes, or max_queued_events
+	Filler   uint64 `json:"filler,omitempty"`  // other events put into the same group or queue
+	Reader   string `json:"reader"`            // unread (starts when all is reported) or live
+}
+
+// Cell is one scenario with one set of parameters on one channel: the smallest
+// thing that is measured.
+type Cell struct {
+	ID       string `json:"id"` // scenario/fs/cpus/arm/point, unique in the run
+	Scenario string `json:"scenario"`
+	Arm      string `json:"arm"`
+	FS       string `json:"fs"`
+	CPUs     int    `json:"cpus"`
+	Point    string `json:"point"` // what varies within the scenario: "burst=1000 queue=512"
+	Boot     string `json:"boot"`  // Boot.ID
+	Params   Params `json:"params"`
+
+	Account fserr.Account `json:"account"`
+	Kernel  Counters      `json:"kernel"`
+	Reader  Reader        `json:"reader"`
+	Flood   Flood         `json:"flood"`
+	Hists   []Hist        `json:"hists,omitempty"`
+
+	Events   []string `json:"events,omitempty"`   // what was read, in words: only in cells of real corruption
+	Warnings []string `json:"warnings,omitempty"` // travel with every number of this cell
+	Err      string   `json:"error,omitempty"`    // why the cell failed; its numbers are then evidence, not results
+}
+
+// Counters are the kernel's side of the account, from the channel's fdinfo.
+type Counters struct {
+	Source   string `json:"source"` // where they were read, or why they are missing
+	Known    bool   `json:"known"`
+	Posted   uint64 `json:"posted"`           // records queued
+	Merged   uint64 `json:"merged,omitempty"` // added to a queued record's count
+	Filtered uint64 `json:"filtered,omitempty"`
+	Dropped  uint64 `json:"dropped"`
+}
+
+// Reader is user space's side of the account.
+type Reader struct {
+	Records    uint64 `json:"records"`          // error records read
+	Counted    uint64 `json:"counted"`          // sum of their counts
+	Others     uint64 `json:"others,omitempty"` // records of other kinds (filler)
+	Reads      uint64 `json:"reads"`            // read() calls that returned data
+	LossEvents uint64 `json:"loss_events"`      // records that said something was lost
+	LossCount  uint64 `json:"loss_count"`       // what they said; 0 when they do not count
+	LossExact  bool   `json:"loss_exact"`       // they carry a count
+	LossAfter  int64  `json:"loss_after"`       // events read before the first of them; -1 when none came
+	LossDelay  int64  `json:"loss_delay"`       // first loss → reader told, in units of guest time; -1 unknown
+	FirstLost  int64  `json:"first_lost"`       // sequence number of the first lost error, from 0; -1 unknown or none
+	Gaps       uint64 `json:"gaps,omitempty"`   // errors missing by sequence number, where the channel has one
+	HighWater  uint64 `json:"high_water,omitempty"`
+}
+
+// Flood is the injector's own account.
+type Flood struct {
+	Attempted uint64  `json:"attempted"`
+	Accepted  uint64  `json:"accepted"`
+	Refused   uint64  `json:"refused"`
+	Elapsed   int64   `json:"elapsed"`  // units of guest time
+	LateMax   int64   `json:"late_max"` // units of guest time
+	Rate      float64 `json:"rate"`     // errors per second of guest time that were really offered
+}
+
+// Hist is a histogram of one quantity; the raw data is an HDR log in the run's
+// directory.
+type Hist struct {
+	Name string  `json:"name"` // intended-to-read, lateness, report-cost
+	File string  `json:"file,omitempty"`
+	Unit string  `json:"unit"`
+	N    int64   `json:"n"`
+	Min  int64   `json:"min"`
+	P50  int64   `json:"p50"`
+	P90  int64   `json:"p90"`
+	P99  int64   `json:"p99"`
+	P999 int64   `json:"p999"`
+	Max  int64   `json:"max"`
+	Mean float64 `json:"mean"`
+	// Encoded is the compressed HDR payload on its way from the guest to the
+	// host, which moves it into File.
+	Encoded string `json:"encoded,omitempty"`
+}
