@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+
+package flood
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// TriggerExt4 makes n errors on the mounted ext4 filesystem of a block device
+// ("vdb", "loop0") through its own sysfs file: EFSCORRUPTED, no inode,
+// GFP_ATOMIC. Mount it with errors=continue.
+func TriggerExt4(device string, n int) error {
+	name := filepath.Join("/sys/fs/ext4", device, "trigger_fs_error")
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("make an ext4 error: %w (is an ext4 filesystem mounted from %s?)", err, device)
+	}
+	defer f.Close()
+	for i := range n {
+		if _, err := f.WriteAt([]byte("wqfan\n"), 0); err != nil {
+			return fmt.Errorf("make ext4 error %d of %d: %w", i+1, n, err)
+		}
+	}
+	return nil
+}
+
+// MakeFiles creates n empty files in dir and returns their names.
+func MakeFiles(dir string, n int) ([]string, error) {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = filepath.Join(dir, fmt.Sprintf("f%05d", i))
+		if err := os.WriteFile(names[i], nil, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
+}
+
+// Opens opens and closes each file once. Every open is one event of its own to
+// a fanotify group that watches the directory: different objects do not merge.
+func Opens(names []string) error {
+	for _, name := range names {
+		fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return &os.PathError{Op: "open", Path: name, Err: err}
+		}
+		unix.Close(fd)
+	}
+	return nil
+}
+
+// KeyUpdates adds a key to the process keyring and updates it n times: each
+// update is one note to a watch queue that watches the key. It returns the
+// key's serial number; watch is called with it before the first update.
+func KeyUpdates(n int, watch func(key int) error) (int, error) {
+	key, err := unix.AddKey("user", "wqfan", []byte("0"), unix.KEY_SPEC_PROCESS_KEYRING)
+	if err != nil {
+		return 0, os.NewSyscallError("add_key", err)
+	}
+	if err := watch(key); err != nil {
+		return key, err
+	}
+	payload := []byte("payload")
+	for i := range n {
+		if _, err := unix.AddKey("user", "wqfan", payload, unix.KEY_SPEC_PROCESS_KEYRING); err != nil {
+			return key, fmt.Errorf("update %d of key %d: %w", i+1, key, os.NewSyscallError("add_key", err))
+		}
+	}
+	return key, nil
+}
