@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+
+package ledger
+
+import (
+	"strings"
+	"testing"
+
+	"wqfan/fserr"
+)
+
+func seq(n ...int64) (ev []fserr.Event) {
+	for _, s := range n {
+		if s < 0 {
+			ev = append(ev, fserr.Event{Kind: fserr.Lost, Recv: 77})
+			continue
+		}
+		ev = append(ev, fserr.Event{Kind: fserr.Error, Has: fserr.HasRange, Pos: s})
+	}
+	return ev
+}
+
+func counted(n ...uint64) (ev []fserr.Event) {
+	for _, c := range n {
+		ev = append(ev, fserr.Event{Kind: fserr.Error, Has: fserr.HasCount, Count: c})
+	}
+	return ev
+}
+
+const lost = -1
+
+func TestClose(t *testing.T) {
+	overflow := fserr.Event{Kind: fserr.Lost}
+	exact := fserr.Event{Kind: fserr.Lost, Has: fserr.HasCount, Count: 7}
+	tests := []struct {
+		name   string
+		events []fserr.Event
+		in     Injected
+		ch     Channel
+		want   fserr.Account
+		err    string // part of the error, "" for none
+	}{
+		{"all delivered", seq(0, 1, 2), Injected{3, 0}, Channel{Records: 3},
+			fserr.Account{Injected: 3, Detailed: 3}, ""},
+		{"coalesced", counted(1, 9), Injected{10, 0}, Channel{Records: 2, Merged: 8},
+			fserr.Account{Injected: 10, Detailed: 2, Coalesced: 8}, ""},
+		{"refused", counted(8), Injected{10, 2}, Channel{Records: 1, Merged: 7},
+			fserr.Account{Injected: 10, Refused: 2, Detailed: 1, Coalesced: 7}, ""},
+		{"refusals do not reach a direct channel", seq(0, 1, 2), Injected{3, 2}, Channel{Records: 3, Direct: true},
+			fserr.Account{Injected: 3, Detailed: 3}, ""},
+		{"ring full, signalled at the end", seq(0, 1, lost), Injected{10, 0}, Channel{Records: 2, Dropped: 8},
+			fserr.Account{Injected: 10, Detailed: 2, Signalled: 8}, ""},
+		{"ring full, no signal", seq(0, 1), Injected{10, 0}, Channel{Records: 2, Dropped: 8},
+			fserr.Account{Injected: 10, Detailed: 2, Silent: 8}, ""},
+		{"signal, then a silent tail", seq(0, lost, 4, 5), Injected{8, 0}, Channel{Records: 3, Dropped: 5},
+			fserr.Account{Injected: 8, Detailed: 3, Signalled: 3, Silent: 2}, ""},
+		{"late record fills a gap", seq(0, 3, 1, lost, 2, 4), Injected{5, 0}, Channel{Records: 5},
+			fserr.Account{Injected: 5, Detailed: 5}, ""},
+		{"overflow without sequence", append(counted(1), overflow), Injected{10, 0}, Channel{Records: 1, Dropped: 9},
+			fserr.Account{Injected: 10, Detailed: 1, Signalled: 9}, ""},
+		{"exact count", append(seq(0, 1, 2), exact), Injected{10, 0}, Channel{Records: 3, Dropped: 7},
+			fserr.Account{Injected: 10, Detailed: 3, Signalled: 7}, ""},
+
+		{"exact count that is wrong", append(seq(0, 1), exact), Injected{10, 0}, Channel{Records: 2, Dropped: 8},
+			fserr.Account{Injected: 10, Detailed: 2, Signalled: 8}, "loss records count 7"},
+		{"a record vanished between kernel and reader", seq(0, 1), Injected{3, 0}, Channel{Records: 3},
+			fserr.Account{Injected: 3, Detailed: 2}, "3 records, 2 were read"},
+		{"a count is short", counted(5), Injected{10, 0}, Channel{Records: 1, Merged: 9},
+			fserr.Account{Injected: 10, Detailed: 1, Coalesced: 4}, "5 errors are unexplained"},
+		{"the kernel's drops are not all", seq(0, 1, lost), Injected{10, 0}, Channel{Records: 2, Dropped: 7},
+			fserr.Account{Injected: 10, Detailed: 2, Signalled: 7}, "8 errors are missing"},
+		{"delivered twice", seq(0, 0, 1), Injected{2, 0}, Channel{Records: 3},
+			fserr.Account{Injected: 2, Detailed: 3}, "read twice"},
+		{"nothing read, nothing explained", nil, Injected{4, 0}, Channel{},
+			fserr.Account{Injected: 4}, "4 errors are unexplained"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var l Ledger
+			l.Observe(tt.events, true)
+			got, err := l.Close(tt.in, tt.ch)
+			if got != tt.want {
+				t.Errorf("account:\n got %v\nwant %v", got, tt.want)
+			}
+			switch {
+			case tt.err == "" && err != nil:
+				t.Errorf("error: %v", err)
+			case tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)):
+				t.Errorf("error %v, want one with %q", err, tt.err)
+			}
+		})
+	}
+}
+
+func TestFirstSignal(t *testing.T) {
+	var l Ledger
+	l.Observe(seq(0, 1, lost, 9, lost), true)
+	if l.LossEvents != 2 || l.LossAfter != 2 || l.LossRecv != 77 || l.LossExact {
+		t.Errorf("got %+v", l)
+	}
+	missing, first, ok := l.Missing(12)
+	if missing != 9 || first != 2 || !ok {
+		t.Errorf("Missing: %d from %d, %v", missing, first, ok)
+	}
+}
+
+func BenchmarkObserve(b *testing.B) {
+	ev := seq(0)
+	var l Ledger
+	for i := 0; b.Loop(); i++ {
+		ev[0].Pos = int64(i)
+		l.Observe(ev, true)
+	}
+}
