@@ -78,8 +78,9 @@ type Handle struct {
 
 // Record is what a filesystem adds about its own error: the filesystem's magic
 // (statfs f_type), a type code of that filesystem, and bytes that only it
-// defines. Bytes points into the buffer of the source and is valid until its
-// next read.
+// defines. In an event that is no filesystem error it is the channel's own
+// record, whole: Magic is 0 and Type is the channel's type of record. Bytes
+// points into the buffer of the source and is valid until its next read.
 type Record struct {
 	Magic uint32
 	Type  uint32

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+
+package fan
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"wqfan/fserr"
+)
+
+var native = binary.NativeEndian
+
+// Decode decodes the first event of b, what read(2) on a fanotify group gave,
+// into e and returns the number of bytes it takes. It is pure, and allocates
+// only for an error.
+//
+//   - FAN_FS_ERROR becomes an Error: Errno and Count, FSID, Handle, and Ino and
+//     Gen where the type of the handle is known to hold them. An error of the
+//     filesystem as a whole has no handle.
+//   - FAN_Q_OVERFLOW becomes a Lost without a count: fanotify does not count.
+//   - Everything else becomes an Other whose Record has the low half of the mask
+//     (all that FAN_* bits use) as its Type and the whole event as its Bytes.
+//
+// Information records may come in any order; those of unknown types are
+// skipped, and what no record says is absent from e.
+//
+// The bytes of Handle and Record belong to b. The error is a
+// [*fserr.FormatError]; the number returned with it is how far the next event
+// is away, or 0 when that cannot be told.
+func Decode(b []byte, e *fserr.Event) (int, error) {
+	*e = fserr.Event{}
+	if len(b) < metadataSize {
+		return 0, malformed("fanotify_event_metadata", 0, "%d bytes left, want %d", len(b), metadataSize)
+	}
+	n := int(native.Uint32(b[offEventLen:]))
+	if n < metadataSize || n > len(b) {
+		return 0, malformed("fanotify_event_metadata", 0, "event_len %d with %d bytes left, want at least %d", uint32(n), len(b), metadataSize)
+	}
+	if v := b[offVers]; v != metadataVersion {
+		return n, malformed("fanotify_event_metadata", 0, "vers %d, want %d", v, metadataVersion)
+	}
+	at := int(native.Uint16(b[offMetadataLen:]))
+	if at < metadataSize || at > n {
+		return n, malformed("fanotify_event_metadata", 0, "metadata_len %d in an event of %d bytes", at, n)
+	}
+	b = b[:n:n]
+	if pid := int32(native.Uint32(b[offPID:])); pid != 0 {
+		e.PID = pid
+		e.Has |= fserr.HasPID
+	}
+	switch mask := native.Uint64(b[offMask:]); {
+	case mask&unix.FAN_Q_OVERFLOW != 0:
+		e.Kind = fserr.Lost
+	case mask&unix.FAN_FS_ERROR != 0:
+		e.Kind = fserr.Error
+	default:
+		e.Kind = fserr.Other
+		e.Record = fserr.Record{Type: uint32(mask), Bytes: b}
+		e.Has |= fserr.HasRecord
+	}
+	for at < n {
+		size, err := decodeInfo(b, at, e)
+		if err != nil {
+			return n, err
+		}
+		at += size
+	}
+	return n, nil
+}
+
+// decodeInfo decodes the information record at the given place of an event.
+func decodeInfo(event []byte, at int, e *fserr.Event) (int, error) {
+	b := event[at:]
+	if len(b) < infoHeaderSize {
+		return 0, malformed("fanotify_event_info_header", at, "%d bytes left, want %d", len(b), infoHeaderSize)
+	}
+	n := int(native.Uint16(b[offInfoLen:]))
+	if n < infoHeaderSize || n > len(b) {
+		return 0, malformed("fanotify_event_info_header", at, "len %d with %d bytes left, want at least %d", n, len(b), infoHeaderSize)
+	}
+	b = b[:n:n]
+	switch b[offInfoType] {
+	case infoError:
+		if n < errorSize {
+			return 0, malformed("fanotify_event_info_error", at, "len %d, want %d", n, errorSize)
+		}
+		e.Errno = errno(int32(native.Uint32(b[offError:])))
+		e.Count = uint64(native.Uint32(b[offErrorCount:]))
+		e.Has |= fserr.HasErrno | fserr.HasCount
+	case infoPIDFD:
+		if n < pidfdSize {
+			return 0, malformed("fanotify_event_info_pidfd", at, "len %d, want %d", n, pidfdSize)
+		}
+		// Below zero are FAN_NOPIDFD, the process is gone, and FAN_EPIDFD.
+		if fd := int32(native.Uint32(b[offPIDFD:])); fd >= 0 {
+			e.PIDFD = fd
+			e.Has |= fserr.HasPIDFD
+		}
+	case infoFID:
+		if n < offHandle+handleSize {
+			return 0, malformed("fanotify_event_info_fid", at, "len %d, want at least %d", n, offHandle+handleSize)
+		}
+		e.FSID = fserr.FSID{native.Uint32(b[offFSID:]), native.Uint32(b[offFSID+4:])}
+		e.Has |= fserr.HasFSID
+		h := b[offHandle:]
+		size := native.Uint32(h[offHandleBytes:])
+		if uint64(size) > uint64(len(h)-handleSize) {
+			return 0, malformed("file_handle", at+offHandle, "handle_bytes %d with %d bytes left", size, len(h)-handleSize)
+		}
+		if size == 0 { // an error of the filesystem as a whole: FILEID_INVALID
+			break
+		}
+		end := offHandleHandle + int(size)
+		e.Handle = fserr.Handle{Type: int32(native.Uint32(h[offHandleType:])), Bytes: h[offHandleHandle:end:end]}
+		e.Has |= fserr.HasHandle
+		decodeInode(e)
+	}
+	return n, nil
+}
+
+// decodeInode finds the inode in the event's handle if the type is a known one.
+func decodeInode(e *fserr.Event) {
+	switch h := e.Handle.Bytes; e.Handle.Type {
+	case fileidIno32Gen, fileidIno32GenParent:
+		if len(h) < 8 {
+			return
+		}
+		e.Ino, e.Gen = uint64(native.Uint32(h)), native.Uint32(h[4:])
+	case fileidIno64Gen, fileidIno64GenParent:
+		if len(h) < 12 {
+			return
+		}
+		e.Ino, e.Gen = native.Uint64(h), native.Uint32(h[8:])
+	case fileidBtrfs:
+		if len(h) < 20 {
+			return
+		}
+		e.Ino, e.Gen = native.Uint64(h), native.Uint32(h[16:])
+	default:
+		return
+	}
+	e.Has |= fserr.HasInode
+}
+
+// errno returns the error number that a record means. It should be positive,
+// but before Linux 7.0 __ext4_std_error reported -EIO and the like.
+func errno(v int32) fserr.Errno {
+	if v < 0 {
+		v = -v
+	}
+	return fserr.Errno(v)
+}
+
+func malformed(record string, at int, format string, a ...any) error {
+	return &fserr.FormatError{Channel: "fanotify", Record: record, Offset: at, Problem: fmt.Sprintf(format, a...)}
+}
