@@ -119,7 +119,7 @@ func New(sel Select) (Plan, error) {
 		cpus = []int{1, 2}
 	}
 	var p Plan
-	for _, n := range cpus {
+	for i, n := range cpus {
 		if n < 1 {
 			return Plan{}, fmt.Errorf("%d CPUs: a guest has at least one", n)
 		}
@@ -129,7 +129,13 @@ func New(sel Select) (Plan, error) {
 				if !takes(sel.FS, fs) || !takes(sel.Arms, a.Name) {
 					continue
 				}
-				for _, c := range matrix(a, sel.Full, n) {
+				cells := matrix(a, sel.Full, n)
+				if i == 0 {
+					// What a real fault reports does not depend on how many
+					// CPUs there are: one boot shows it.
+					cells = append(cells, Cell{Scenario: Corruption, Point: "real faults", Queue: largest(a), Live: true})
+				}
+				for _, c := range cells {
 					if !takes(sel.Scenarios, c.Scenario) {
 						continue
 					}
@@ -157,7 +163,7 @@ type queue struct{ size, filler uint64 }
 
 // matrix returns the cells of one arm on one filesystem.
 func matrix(a Arm, full bool, cpus int) []Cell {
-	bursts := []uint64{1, 10, 100, 1000, 10_000}
+	bursts := []uint64{1, 10, 100, 1000, 10_000, 100_000}
 	queues := map[Channel][]queue{
 		// A group that holds only errors does not fill: they merge. To fill it
 		// the limit is lowered and all places but one, then all, are taken by
@@ -169,7 +175,7 @@ func matrix(a Arm, full bool, cpus int) []Cell {
 	paces := []time.Duration{time.Millisecond}
 	single, swept := uint64(500), uint64(2000)
 	if full {
-		bursts = append(bursts, 100_000)
+		bursts = []uint64{1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000}
 		queues[Fanotify] = []queue{{16384, 0}, {1024, 0}, {16, 0}, {16, 8}, {16, 15}, {16, 16}}
 		queues[WatchQueue] = []queue{{32, 0}, {128, 0}, {256, 0}, {512, 0}}
 		gaps = []time.Duration{10 * time.Millisecond, time.Millisecond, 300 * time.Microsecond, 100 * time.Microsecond, 50 * time.Microsecond, 30 * time.Microsecond,

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: MIT
+
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/sys/unix"
+
+	"wqfan/bench/flood"
+	"wqfan/bench/ledger"
+	"wqfan/bench/result"
+	"wqfan/bench/scenario"
+	"wqfan/fserr"
+)
+
+// quiet is how long, in guest time, a channel must have had no news after the
+// flood before the reader believes that none will come.
+const quiet = 50 * time.Millisecond
+
+// batch is how many events a reader takes at a time.
+const batch = 1024
+
+// receipt is when the news of some errors reached user space.
+type receipt struct {
+	seq   uint64 // first error, by sequence number
+	count uint64 // errors from seq on
+	recv  int64  // CLOCK_MONOTONIC ns
+	ino   uint64 // of the first error, 0 where it names none
+}
+
+// reader drains one channel into a ledger.
+type reader struct {
+	ch       *channel
+	ledger   ledger.Ledger
+	receipts []receipt
+	counted  uint64 // errors read so far, where the channel does not number them
+	ended    atomic.Bool
+}
+
+// run reads until the flood has ended and the channel has been quiet, or until
+// ctx ends.
+func (r *reader) run(ctx context.Context) error {
+	events := make([]fserr.Event, batch)
+	for {
+		// The flood may end while Read waits without a bound: finish then sets
+		// the deadline from outside.
+		if r.ended.Load() {
+			if err := r.ch.SetReadDeadline(time.Now().Add(quiet)); err != nil {
+				return err
+			}
+		}
+		n, err := r.ch.Read(ctx, events)
+		r.ledger.Observe(events[:n], r.ch.sequenced)
+		for i := range events[:n] {
+			if e := &events[i]; e.Kind == fserr.Error {
+				r.receive(e)
+			}
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, os.ErrDeadlineExceeded) && r.ended.Load():
+			return nil
+		default:
+			return err
+		}
+	}
+}
+
+func (r *reader) receive(e *fserr.Event) {
+	rc := receipt{seq: r.counted, count: e.Errors(), recv: e.Recv}
+	if e.Is(fserr.HasInode) {
+		rc.ino = e.Ino
+	}
+	if r.ch.sequenced && e.Is(fserr.HasRange) {
+		rc.seq = uint64(e.Pos)
+	}
+	r.receipts = append(r.receipts, rc)
+	r.counted += rc.count
+}
+
+// finish tells a running reader that the flood is over.
+func (r *reader) finish() error {
+	r.ended.Store(true)
+	return r.ch.SetReadDeadline(time.Now().Add(quiet))
+}
+
+// measure runs one cell on the filesystem mounted at mount. Its error is also
+// in the cell, with every number taken before it.
+func measure(ctx context.Context, c scenario.Cell, mount string, unit string) (result.Cell, error) {
+	out := describe(c)
+	err := flooded(ctx, c, mount, unit, &out)
+	if err != nil {
+		out.Err = err.Error()
+	}
+	return out, err
+}
+
+func flooded(ctx context.Context, c scenario.Cell, mount string, unit string, out *result.Cell) error {
+	targets, err := openTargets(mount, c.Targets)
+	if err != nil {
+		return fmt.Errorf("open the flood's targets: %w", err)
+	}
+	defer closeAll(targets)
+	ch, err := openChannel(c, mount)
+	if err != nil {
+		return err
+	}
+	defer ch.Close()
+	if err := ch.fill(); err != nil {
+		return fmt.Errorf("fill the queue: %w", err)
+	}
+
+	r := &reader{ch: ch, receipts: make([]receipt, 0, c.Flood.Count)}
+	read := make(chan error, 1)
+	start := func() { go func() { read <- r.run(ctx) }() }
+	if c.Live {
+		start()
+	}
+	rep, floodErr := flood.Inject(ctx, c.Flood, targets...)
+	out.Flood = result.Flood{Attempted: rep.Attempted, Accepted: rep.Accepted, Refused: rep.Refused,
+		Elapsed: rep.Elapsed.Nanoseconds(), LateMax: rep.LateMax.Nanoseconds()}
+	if rep.Elapsed > 0 {
+		out.Flood.Rate = float64(rep.Attempted) / rep.Elapsed.Seconds()
+	}
+	if !c.Live {
+		start()
+	}
+	if err := r.finish(); err != nil {
+		return err
+	}
+	if err := <-read; err != nil {
+		return fmt.Errorf("read %s: %w", c.Arm.Name, err)
+	}
+	if floodErr != nil {
+		return floodErr
+	}
+	if !rep.Drained {
+		return fmt.Errorf("fserror's worker still held reports when the flood ended: %d were accepted", rep.Accepted)
+	}
+	stamps, err := flood.Log()
+	if err != nil {
+		return err
+	}
+	if uint64(len(stamps)) != rep.Attempted {
+		return fmt.Errorf("the injector's log has %d entries for %d errors", len(stamps), rep.Attempted)
+	}
+	if err := r.account(ledger.Injected{Attempted: rep.Attempted, Refused: rep.Refused}, stamps, out); err != nil {
+		return err
+	}
+	inodes, err := inodesOf(targets)
+	if err != nil {
+		return err
+	}
+	return r.times(c, stamps, inodes, unit, out)
+}
+
+// account closes the ledger and writes both sides of it into the cell.
+func (r *reader) account(in ledger.Injected, stamps []flood.Stamp, out *result.Cell) error {
+	l := &r.ledger
+	out.Reader = result.Reader{
+		Records: l.Records, Counted: l.Counted, Others: l.Others, Reads: r.ch.reads(),
+		LossEvents: l.LossEvents, LossCount: l.LossCount, LossExact: l.LossExact,
+		LossAfter: -1, LossDelay: -1, FirstLost: -1,
+	}
+	if l.LossEvents > 0 {
+		out.Reader.LossAfter = l.LossAfter
+	}
+	st, err := r.ch.stats()
+	if err != nil {
+		out.Kernel.Source = err.Error()
+		return err
+	}
+	out.Kernel = result.Counters{Source: r.ch.statsFrom, Known: true,
+		Posted: st.Records, Merged: st.Merged, Filtered: st.Filtered, Dropped: st.Dropped}
+
+	if missing, first, ok := l.Missing(in.Attempted); ok && missing > 0 {
+		out.Reader.Gaps, out.Reader.FirstLost = missing, int64(first)
+		if l.LossEvents > 0 && first < uint64(len(stamps)) {
+			out.Reader.LossDelay = l.LossRecv - stamps[first].Called
+		}
+	}
+	out.Account, err = l.Close(in, st)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrIdentity, err)
+	}
+	return nil
+}
+
+// ErrIdentity says that a run could not account for every error.
+var ErrIdentity = errors.New("the accounting identity is broken")
+
+// times fills the cell's histograms from the injector's log and the receipts.
+//
+// A channel without sequence numbers delivers its errors in the order in which
+// fserror's workers handled them, so the n-th error counted is taken for the
+// n-th reported. The inodes that errors stride over show where that fails, and
+// with losses it cannot hold: then there is no latency to report.
+func (r *reader) times(c scenario.Cell, stamps []flood.Stamp, inodes []uint64, unit string, out *result.Cell) error {
+	cost, lateness, news := newTiming("report-cost"), newTiming("lateness"), newTiming("intended-to-read")
+	for _, s := range stamps {
+		if s.Called == 0 {
+			continue
+		}
+		cost.record(s.Returned - s.Called)
+		if c.Flood.Schedule != flood.Flat {
+			lateness.record(s.Called - s.Intended)
+		}
+	}
+	live := c.Live
+	if live && !r.ch.sequenced && (out.Kernel.Dropped > 0 || out.Flood.Refused > 0) {
+		live = false
+		out.Warnings = append(out.Warnings, "no latency: with losses an error without sequence number cannot be told from the next")
+	}
+	strays := 0
+	for _, rc := range r.receipts {
+		if c.Flood.PerInode && rc.ino != inodes[rc.seq%uint64(len(inodes))] {
+			strays++
+		}
+		for i := range rc.count {
+			if rc.seq+i < uint64(len(stamps)) {
+				news.record(rc.recv - stamps[rc.seq+i].Intended)
+			}
+		}
+	}
+	if strays > 0 {
+		out.Warnings = append(out.Warnings, fmt.Sprintf("%d of %d records name another inode than the error of that rank: delivered out of order, their latency is that of a neighbour", strays, len(r.receipts)))
+	}
+	timings := []*timing{cost, lateness}
+	if live {
+		timings = append(timings, news)
+	}
+	for _, t := range timings {
+		h, err := t.result(unit)
+		if err != nil {
+			return err
+		}
+		if h.N > 0 {
+			out.Hists = append(out.Hists, h)
+		}
+		if t.negative > 0 {
+			return fmt.Errorf("%d of %d values of %s are negative: errors and receipts do not match, or the clock went back", t.negative, h.N, t.name)
+		}
+	}
+	return nil
+}
+
+// timing collects one duration, in ns of guest time.
+type timing struct {
+	name     string
+	hist     *hdrhistogram.Histogram
+	negative int
+}
+
+// maxTime bounds a histogram: an hour of guest time.
+const maxTime = int64(time.Hour)
+
+func newTiming(name string) *timing {
+	return &timing{name: name, hist: hdrhistogram.New(1, maxTime, 3)}
+}
+
+func (t *timing) record(v int64) {
+	if v < 0 {
+		t.negative++
+		v = 0
+	}
+	// Beyond the bound a value is recorded as the bound: never dropped.
+	_ = t.hist.RecordValue(min(v, maxTime))
+}
+
+func (t *timing) result(unit string) (result.Hist, error) {
+	return result.NewHist(t.name, unit, t.hist)
+}
+
+// inodesOf returns the inode numbers of files.
+func inodesOf(files []*os.File) ([]uint64, error) {
+	inodes := make([]uint64, len(files))
+	for i, f := range files {
+		var st unix.Stat_t
+		if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+			return nil, fmt.Errorf("stat %s: %w", f.Name(), err)
+		}
+		inodes[i] = st.Ino
+	}
+	return inodes, nil
+}
+
+// describe starts the record of a cell with what was asked for.
+func describe(c scenario.Cell) result.Cell {
+	scope, readerMode, schedule := "fs", "unread", c.Flood.Schedule
+	if c.Flood.PerInode {
+		scope = "inode"
+	}
+	if c.Live {
+		readerMode = "live"
+	}
+	if schedule == "" {
+		schedule = flood.Flat
+	}
+	return result.Cell{
+		ID: c.ID(), Scenario: c.Scenario, Arm: c.Arm.Name, FS: c.FS, CPUs: c.CPUs, Point: c.Point,
+		Params: result.Params{
+			Errors: c.Flood.Count, Schedule: string(schedule), Interval: c.Flood.Interval.Nanoseconds(),
+			Burst: c.Flood.Burst, Gap: c.Flood.Gap.Nanoseconds(), Seed: c.Flood.Seed,
+			Class: c.Flood.Class.String(), Errno: c.Flood.Errno.String(), Scope: scope,
+			Targets: c.Targets, Threads: max(c.Flood.Threads, 1), CPUs: c.Flood.CPUs, Context: c.Flood.Context,
+			Queue: c.Queue, Filler: c.Filler, Reader: readerMode,
+		},
+	}
+}

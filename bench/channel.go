@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"wqfan/bench/flood"
+	"wqfan/bench/ledger"
+	"wqfan/bench/scenario"
+	"wqfan/fan"
+	"wqfan/fserr"
+	"wqfan/wq"
+)
+
+// channel is an arm that is open and watches one filesystem: what fan and wq
+// have in common, for the driver.
+type channel struct {
+	fserr.Source
+	sequenced bool // errors carry pos and len
+	stats     func() (ledger.Channel, error)
+	statsFrom string
+	reads     func() uint64
+	fill      func() error // queues the cell's filler
+}
+
+// watchID is the id that the driver gives its watches.
+const watchID = 1
+
+// openChannel opens the cell's arm at its capacity and watches the filesystem
+// mounted at mount.
+func openChannel(c scenario.Cell, mount string) (*channel, error) {
+	if c.Arm.Channel == scenario.Fanotify {
+		return openFan(c, mount)
+	}
+	return openWQ(c, mount)
+}
+
+func openFan(c scenario.Cell, mount string) (*channel, error) {
+	restore, err := setMaxQueued(c.Queue)
+	if err != nil {
+		return nil, err
+	}
+	g, err := fan.Open(fan.Config{})
+	restore()
+	if err != nil {
+		return nil, err
+	}
+	ch := &channel{Source: g, reads: g.Reads, statsFrom: "fdinfo of the fanotify group", fill: func() error { return nil }}
+	ch.stats = func() (ledger.Channel, error) {
+		s, err := g.Stats()
+		return ledger.Channel{Records: s.Queued, Merged: s.Merged, Dropped: s.Dropped}, err
+	}
+	if err := g.Watch(mount); err != nil {
+		g.Close()
+		return nil, err
+	}
+	if c.Filler > 0 {
+		dir, err := os.MkdirTemp("", "filler-")
+		if err != nil {
+			g.Close()
+			return nil, err
+		}
+		names, err := flood.MakeFiles(dir, int(c.Filler))
+		if err == nil {
+			err = g.WatchOther(dir, unix.FAN_OPEN|unix.FAN_EVENT_ON_CHILD)
+		}
+		if err != nil {
+			g.Close()
+			return nil, err
+		}
+		ch.fill = func() error { return flood.Opens(names) }
+	}
+	return ch, nil
+}
+
+func openWQ(c scenario.Cell, mount string) (*channel, error) {
+	q, err := wq.Open(wq.Config{Notes: int(c.Queue)})
+	if err != nil {
+		return nil, err
+	}
+	point := wq.Direct
+	if c.Arm.Deferred {
+		point = wq.Deferred
+	}
+	if err := q.Watch(mount, watchID, point); err != nil {
+		q.Close()
+		return nil, err
+	}
+	return &channel{
+		Source: q, reads: q.Reads, sequenced: true, statsFrom: "fdinfo of the watch queue",
+		fill: func() error { return nil },
+		stats: func() (ledger.Channel, error) {
+			s, err := q.Stats()
+			return ledger.Channel{Records: s.Posted, Filtered: s.Filtered, Dropped: s.Lost, Direct: !c.Arm.Deferred}, err
+		},
+	}, nil
+}
+
+// setMaxQueued sets fs.fanotify.max_queued_events, which a group copies when
+// it is made, and returns what puts the old value back.
+func setMaxQueued(n uint64) (restore func(), err error) {
+	const name = "/proc/sys/fs/fanotify/max_queued_events"
+	if n == 0 {
+		return func() {}, nil
+	}
+	old, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("read the limit of fanotify's queues: %w", err)
+	}
+	if err := os.WriteFile(name, []byte(strconv.FormatUint(n, 10)), 0); err != nil {
+		return nil, fmt.Errorf("set the limit of fanotify's queues to %d: %w", n, err)
+	}
+	return func() { _ = os.WriteFile(name, old, 0) }, nil
+}
+
+// openTargets opens n files of the mounted filesystem, creating them where
+// they do not exist; for 0 it opens the root directory.
+func openTargets(mount string, n int) (files []*os.File, err error) {
+	defer func() {
+		if err != nil {
+			closeAll(files)
+		}
+	}()
+	if n == 0 {
+		f, err := os.Open(mount)
+		return []*os.File{f}, err
+	}
+	for i := range n {
+		f, err := os.OpenFile(filepath.Join(mount, fmt.Sprintf("target%03d", i)), os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return files, err
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+// blockDevice finds the virtio disk with a serial number.
+func blockDevice(serial string) (string, error) {
+	names, err := filepath.Glob("/sys/block/*/serial")
+	if err != nil {
+		return "", err
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err == nil && strings.TrimSpace(string(b)) == serial {
+			return "/dev/" + filepath.Base(filepath.Dir(name)), nil
+		}
+	}
+	return "", fmt.Errorf("find the disk with serial number %q: %w", serial, errors.Join(os.ErrNotExist, fmt.Errorf("have %q", names)))
+}
