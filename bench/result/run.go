@@ -8,6 +8,8 @@ package result
 import (
 	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
+
 	"wqfan/fserr"
 )
 
@@ -191,4 +193,6 @@ type Hist struct {
 	// Encoded is the compressed HDR payload on its way from the guest to the
 	// host, which moves it into File.
 	Encoded string `json:"encoded,omitempty"`
+	// Data is the raw data, once Load has read File.
+	Data *hdrhistogram.Histogram `json:"-"`
 }

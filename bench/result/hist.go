@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+
+package result
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// NewHist summarises h, whose values are in unit, and encodes it for its way
+// to the [Writer].
+func NewHist(name, unit string, h *hdrhistogram.Histogram) (Hist, error) {
+	payload, err := h.EncodeV2()
+	if err != nil {
+		return Hist{}, fmt.Errorf("encode histogram %q: %w", name, err)
+	}
+	return Hist{Name: name, Unit: unit, Encoded: string(payload)}.summarised(h), nil
+}
+
+// summarised returns s with the numbers of h. An empty histogram has only
+// zeros: the library would call its minimum math.MaxInt64.
+func (s Hist) summarised(h *hdrhistogram.Histogram) Hist {
+	s.N, s.Min, s.P50, s.P90, s.P99, s.P999, s.Max, s.Mean = h.TotalCount(), 0, 0, 0, 0, 0, 0, 0
+	if s.N == 0 {
+		return s
+	}
+	p := h.ValueAtPercentilesSlice([]float64{50, 90, 99, 99.9})
+	s.Min, s.P50, s.P90, s.P99, s.P999, s.Max, s.Mean = h.Min(), p[0], p[1], p[2], p[3], h.Max(), h.Mean()
+	return s
+}
+
+// monotone reports the first field that is smaller than the one before it.
+func (s Hist) monotone() (field string, ok bool) {
+	last := s.Min
+	for _, v := range []struct {
+		name  string
+		value int64
+	}{{"p50", s.P50}, {"p90", s.P90}, {"p99", s.P99}, {"p999", s.P999}, {"max", s.Max}} {
+		if v.value < last {
+			return v.name, false
+		}
+		last = v.value
+	}
+	return "", true
+}
+
+// encodeLog returns one histogram as an HDR log that other HDR tools read. It
+// has no dates, so equal histograms make equal files.
+func encodeLog(cell, name, unit string, h *hdrhistogram.Histogram) ([]byte, error) {
+	var b bytes.Buffer
+	w := hdrhistogram.NewHistogramLogWriter(&b)
+	err := errors.Join(
+		w.OutputLogFormatVersion(),
+		w.OutputComment(fmt.Sprintf("[wqfan %q of cell %q in %s; Interval_Max is divided by 1000000]", name, cell, unit)),
+		w.OutputLegend(),
+		w.OutputIntervalHistogram(h))
+	return b.Bytes(), err
+}
+
+// decodeLog reads a log of exactly one histogram.
+func decodeLog(b []byte) (*hdrhistogram.Histogram, error) {
+	r := hdrhistogram.NewHistogramLogReader(bytes.NewReader(b))
+	h, err := r.NextIntervalHistogram()
+	switch {
+	case errors.Is(err, io.EOF), err == nil && h == nil:
+		return nil, errors.New("no histogram in the HDR log")
+	case err != nil:
+		return nil, fmt.Errorf("the HDR log is damaged: %w", err)
+	}
+	if more, err := r.NextIntervalHistogram(); more != nil || err != nil {
+		return nil, errors.New("more than one line of data in the HDR log")
+	}
+	return h, nil
+}
