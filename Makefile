@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+
+# One static binary: host tool and guest init.
+export CGO_ENABLED = 0
+
+FUZZTIME ?= 10s
+SHELL = /bin/sh
+
+.DEFAULT_GOAL := help
+.PHONY: bench test lint fuzz kernel clean help prerequisites bin/wqfan
+
+bench: prerequisites bin/wqfan ## run the quick matrix in guests; plots and report land in reports/local/
+	bin/wqfan run
+
+test: prerequisites lint kernel ## lint, build the kernels, run all tests, those in guests too
+	go test -timeout 30m ./...
+
+lint: ## gofmt, vet, staticcheck
+	@files=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+	if [ -n "$$files" ]; then echo "not formatted by gofmt:" $$files >&2; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+
+fuzz: ## run each fuzz target for FUZZTIME (10s)
+	@set -e; for p in $$(go list ./...); do \
+		list=$$(go test -list '^Fuzz' $$p); \
+		for f in $$(echo "$$list" | grep '^Fuzz'); do \
+			echo "$$p $$f"; \
+			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
+		done; \
+	done
+
+kernel: prerequisites bin/wqfan ## build the patched and the stock kernel, unless they are in the cache
+	bin/wqfan kernel build
+	bin/wqfan kernel build --variant stock
+
+clean: ## remove the binary; the kernels stay (bin/wqfan kernel clean)
+	rm -rf bin
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+
+prerequisites:
+	@scripts/prerequisites
+
+bin/wqfan:
+	@go build -trimpath -o $@ ./cmd/wqfan

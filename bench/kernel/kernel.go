@@ -1,0 +1,547 @@
+// SPDX-License-Identifier: MIT
+
+package kernel
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Options say which kernel is meant, and how it is made.
+type Options struct {
+	Source    string   // directory or tarball; the variable KSRC when empty; then see the package's description
+	Variant   string   // "patched", the default, or "stock": the same base and configuration without the series
+	Upto      int      // apply only the first Upto patches; 0 applies all
+	SeriesDir string   // the series with config/; empty is the one in the binary
+	CacheDir  string   // WQFAN_CACHE when empty, then wqfan in the user's cache directory
+	Jobs      int      // of make; 0 is the number of CPUs
+	Progress  Progress // nil is silent
+}
+
+// Image is a built kernel in the cache.
+type Image struct {
+	Variant string    `json:"variant"`
+	Release string    `json:"release"`          // uname -r
+	Base    string    `json:"base"`             // "7.3.4 (Debian 7.3.4-1~bpo13+1)"
+	Origin  string    `json:"origin"`           // where the source is from
+	Source  string    `json:"source"`           // SHA-256 of the source
+	Series  string    `json:"series,omitempty"` // hash of the patches applied, "" for none
+	Patches []string  `json:"patches,omitempty"`
+	Config  string    `json:"config"` // hash of the final .config
+	CC      string    `json:"cc"`
+	Objects int       `json:"objects"` // compiled
+	Built   time.Time `json:"built"`
+	Seconds float64   `json:"seconds"` // from source to image
+
+	Path string `json:"-"` // the bzImage
+}
+
+// Dir is the image's entry in the cache: bzImage, config, System.map, build.log
+// and image.json.
+func (im *Image) Dir() string { return filepath.Dir(im.Path) }
+
+// Headers is the include directory of the kernel's own user-space headers, for
+// a C compiler's -I.
+func (im *Image) Headers() string { return filepath.Join(im.Dir(), "include") }
+
+// File is a file of the kernel's source tree that the entry keeps: the samples
+// of both channels, and every file that the series adds.
+func (im *Image) File(name string) string { return filepath.Join(im.Dir(), "src", name) }
+
+// keptFiles are the files of the tree that tests compile, beside those which
+// the series adds.
+var keptFiles = []string{
+	"samples/fanotify/fs-monitor.c",
+	"samples/watch_queue/watch_test.c",
+	"tools/testing/selftests/kselftest.h",
+	"tools/testing/selftests/kselftest_harness.h",
+}
+
+// builder is one call of Build or Find.
+type builder struct {
+	opts   Options
+	cache  cache
+	series *series
+	cc     string
+}
+
+func newBuilder(ctx context.Context, o Options) (*builder, error) {
+	if runtime.GOARCH != "amd64" {
+		return nil, fmt.Errorf("kernels are built on and for x86_64, this is %s", runtime.GOARCH)
+	}
+	o.Source = cmp.Or(o.Source, os.Getenv("KSRC"))
+	o.Variant = cmp.Or(o.Variant, "patched")
+	o.Jobs = cmp.Or(o.Jobs, runtime.NumCPU())
+	if o.Progress == nil {
+		o.Progress = silent{}
+	}
+	c, err := open(o.CacheDir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := loadSeries(o.Variant, o.SeriesDir, o.Upto)
+	if err != nil {
+		return nil, err
+	}
+	cc, err := compiler(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &builder{opts: o, cache: c, series: s, cc: cc}, nil
+}
+
+func open(dir string) (cache, error) {
+	if dir == "" {
+		var err error
+		if dir, err = cacheDir(); err != nil {
+			return cache{}, err
+		}
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return cache{}, fmt.Errorf("kernel cache: %w", err)
+	}
+	return cache{dir}, nil
+}
+
+// Find gives the image that answers the options when it is in the cache, and
+// ErrNotBuilt otherwise. It fetches, unpacks and compiles nothing.
+func Find(ctx context.Context, o Options) (*Image, error) {
+	b, err := newBuilder(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	s, err := b.local(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return b.image(s)
+}
+
+// Build gives the image that answers the options, making it when it is not in
+// the cache. Several processes may ask for the same one: the first builds, the
+// others wait. When ctx ends, so do all commands, and nothing unfinished stays.
+//
+// Errors can be told apart: *MissingError, *SpaceError, *SourceError,
+// *VersionError, *UnavailableError, *ApplyError, *DroppedError, *BuildError.
+func Build(ctx context.Context, o Options) (*Image, error) {
+	b, err := newBuilder(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer b.opts.Progress.Stage("")
+	s, err := b.local(ctx)
+	if err == nil {
+		if im, err := b.image(s); err == nil {
+			return im, nil
+		}
+	} else if !errors.Is(err, ErrNotBuilt) {
+		return nil, err
+	}
+	if err := checkTools(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.cache.make(); err != nil {
+		return nil, err
+	}
+	b.cache.sweep()
+	im, err := b.build(ctx, s)
+	if damaged, ok := errors.AsType[*damagedError](err); ok && damaged.src.cached {
+		b.opts.Progress.Note(err.Error() + ": fetching it again")
+		b.cache.discard(damaged.src)
+		if s, err = b.local(ctx); errors.Is(err, ErrNotBuilt) {
+			s, err = source{}, nil
+		}
+		if err == nil {
+			im, err = b.build(ctx, s)
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return im, err
+}
+
+// local is the source that is there without the network.
+func (b *builder) local(ctx context.Context) (source, error) {
+	if b.opts.Source != "" {
+		return given(ctx, b.opts.Source)
+	}
+	if list := b.cache.cachedSources(); len(list) > 0 {
+		return list[0], nil
+	}
+	return source{}, ErrNotBuilt
+}
+
+// key names the image of a source: everything that decides its content.
+func (b *builder) key(s source) string {
+	h := sha256.New()
+	fmt.Fprintln(h, s.SHA256, b.opts.Variant, b.series.hash(), b.series.fragmentHash(), b.cc)
+	return short(h.Sum(nil))
+}
+
+// image reads the finished entry of a source.
+func (b *builder) image(s source) (*Image, error) {
+	return readImage(b.cache.path(imagesDir, b.key(s)))
+}
+
+func readImage(dir string) (*Image, error) {
+	im := &Image{Path: filepath.Join(dir, "bzImage")}
+	if err := readJSON(filepath.Join(dir, "image.json"), im); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, ErrNotBuilt
+		}
+		return nil, err
+	}
+	if _, err := os.Stat(im.Path); err != nil {
+		return nil, ErrNotBuilt
+	}
+	return im, nil
+}
+
+// build makes the image of s, or of what can be fetched when s is empty.
+func (b *builder) build(ctx context.Context, s source) (*Image, error) {
+	start := time.Now()
+	if s.SHA256 == "" {
+		var err error
+		s, err = b.fetch(ctx, func(s source) error { return b.tryApply(ctx, s) })
+		if err != nil {
+			return nil, err
+		}
+		if im, err := b.image(s); err == nil {
+			return im, nil
+		}
+	}
+	tree, version, err := b.tree(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	base := s.base(version)
+	if !is73(version) {
+		b.opts.Progress.Note("building on Linux " + base + ": the series is made for " + wanted)
+	}
+	key := b.key(s)
+	name := "image-" + key
+	unlock, err := b.cache.lock(ctx, name, func() { b.opts.Progress.Note("waiting for another process that builds the same kernel") })
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if im, err := b.image(s); err == nil {
+		return im, nil
+	}
+	tmp, remove, err := b.cache.work(name)
+	if err != nil {
+		return nil, err
+	}
+	defer remove()
+	im, err := b.compile(ctx, tmp, tree, base, s)
+	if err != nil {
+		return nil, b.cache.noSpace("building the kernel", err, "")
+	}
+	im.Built = time.Now().UTC().Truncate(time.Second)
+	im.Seconds = time.Since(start).Round(100 * time.Millisecond).Seconds()
+	entry := filepath.Join(tmp, "entry")
+	if err := writeJSON(filepath.Join(entry, "image.json"), im); err != nil {
+		return nil, err
+	}
+	final := b.cache.path(imagesDir, key)
+	if err := os.RemoveAll(final); err != nil {
+		return nil, err
+	}
+	if err := os.Rename(entry, final); err != nil {
+		return nil, err
+	}
+	return readImage(final)
+}
+
+// patchedTree makes dst, a copy of tree that the patches may change.
+func (b *builder) patchedTree(ctx context.Context, s source, tree, dst, base string) error {
+	b.opts.Progress.Stage("copying the source of Linux " + base)
+	if s.dir { // somebody else's files: no links, and no build products
+		if err := b.cache.room("a copy of the kernel source", roomTree); err != nil {
+			return err
+		}
+		if err := copyTree(ctx, tree, dst, false, notSource); err != nil {
+			return fmt.Errorf("copying %s: %w", tree, err)
+		}
+	} else if err := copyTree(ctx, tree, dst, true, nil); err != nil {
+		return fmt.Errorf("copying %s: %w", tree, err)
+	}
+	if len(b.series.patches) == 0 {
+		return nil
+	}
+	b.opts.Progress.Stage("applying the series")
+	return b.series.apply(ctx, dst, "Linux "+base, func(n int) {
+		b.opts.Progress.Step(n, len(b.series.patches), "patches", false)
+	})
+}
+
+// tryApply says whether the series applies to a source, which is what makes it
+// a base for every variant.
+func (b *builder) tryApply(ctx context.Context, s source) error {
+	tree, version, err := b.tree(ctx, s)
+	if err != nil {
+		return err
+	}
+	const name = "try"
+	unlock, err := b.cache.lock(ctx, name, func() {})
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	tmp, remove, err := b.cache.work(name)
+	if err != nil {
+		return err
+	}
+	defer remove()
+	patched := *b
+	if patched.series, err = loadSeries("patched", b.opts.SeriesDir, b.opts.Upto); err != nil {
+		return err
+	}
+	return patched.patchedTree(ctx, s, tree, filepath.Join(tmp, "tree"), s.base(version))
+}
+
+// reproducible makes two builds of the same source the same, bit for bit.
+var reproducible = []string{
+	"KBUILD_BUILD_TIMESTAMP=Wed Feb 10 00:09:32 UTC 2021",
+	"KBUILD_BUILD_USER=wqfan",
+	"KBUILD_BUILD_HOST=wqfan",
+	"KBUILD_BUILD_VERSION=1",
+}
+
+// compile fills tmp/entry.
+func (b *builder) compile(ctx context.Context, tmp, tree, base string, s source) (*Image, error) {
+	if err := b.cache.room("building a kernel", roomCompile); err != nil {
+		return nil, err
+	}
+	src, out, entry := filepath.Join(tmp, "tree"), filepath.Join(tmp, "build"), filepath.Join(tmp, "entry")
+	for _, d := range []string{out, entry} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	if err := b.patchedTree(ctx, s, tree, src, base); err != nil {
+		return nil, err
+	}
+
+	logFile, err := os.Create(filepath.Join(entry, "build.log"))
+	if err != nil {
+		return nil, err
+	}
+	defer logFile.Close()
+	m := kbuild{b: b, src: src, out: out, log: logFile}
+	b.opts.Progress.Stage("configuring")
+	if err := m.configure(ctx); err != nil {
+		return nil, err
+	}
+	if err := m.make(ctx, "compiling", "-j"+fmt.Sprint(b.opts.Jobs), "bzImage", "headers"); err != nil {
+		return nil, err
+	}
+
+	for from, to := range map[string]string{
+		"arch/x86/boot/bzImage": "bzImage",
+		".config":               "config",
+		"System.map":            "System.map",
+	} {
+		if err := copyFile(filepath.Join(out, from), filepath.Join(entry, to)); err != nil {
+			return nil, err
+		}
+	}
+	notHeader := func(_ string, d fs.DirEntry) bool { return !d.IsDir() && filepath.Ext(d.Name()) != ".h" }
+	if err := copyTree(ctx, filepath.Join(out, "usr", "include"), filepath.Join(entry, "include"), false, notHeader); err != nil {
+		return nil, err
+	}
+	for _, name := range append(slices.Clone(keptFiles), b.series.added()...) {
+		to := filepath.Join(entry, "src", name)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return nil, err
+		}
+		if err := copyFile(filepath.Join(src, name), to); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+	}
+
+	config, err := os.ReadFile(filepath.Join(entry, "config"))
+	if err != nil {
+		return nil, err
+	}
+	release, err := os.ReadFile(filepath.Join(out, "include", "config", "kernel.release"))
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(config)
+	im := &Image{
+		Variant: b.opts.Variant,
+		Release: strings.TrimSpace(string(release)),
+		Base:    base,
+		Origin:  s.Origin,
+		Source:  s.SHA256,
+		Series:  b.series.hash(),
+		Config:  short(sum[:]),
+		CC:      b.cc,
+		Objects: m.objects,
+	}
+	for _, p := range b.series.patches {
+		im.Patches = append(im.Patches, p.name)
+	}
+	return im, nil
+}
+
+// kbuild runs make in one build directory.
+type kbuild struct {
+	b        *builder
+	src, out string
+	log      io.Writer
+	objects  int
+}
+
+var objectLine = regexp.MustCompile(`^  (CC|AS) `)
+
+// configure makes .config: tinyconfig, the fragments over it, then what
+// olddefconfig makes of that.
+func (m *kbuild) configure(ctx context.Context) error {
+	if err := m.make(ctx, "configuring", "tinyconfig"); err != nil {
+		return err
+	}
+	config := filepath.Join(m.out, ".config")
+	argv := []string{"scripts/kconfig/merge_config.sh", "-m", "-O", m.out, config}
+	for _, f := range m.b.series.fragments {
+		name := filepath.Join(m.out, f.name)
+		if err := os.WriteFile(name, f.data, 0o644); err != nil {
+			return err
+		}
+		argv = append(argv, name)
+	}
+	if err := m.run(ctx, "configuring", append([]string{"sh"}, argv...)...); err != nil {
+		return err
+	}
+	if err := m.make(ctx, "configuring", "olddefconfig"); err != nil {
+		return err
+	}
+	data, err := os.ReadFile(config)
+	if err != nil {
+		return err
+	}
+	return checkConfig(m.b.series.fragments, data)
+}
+
+func (m *kbuild) make(ctx context.Context, stage string, args ...string) error {
+	argv := []string{"make", "ARCH=x86_64", "O=" + m.out, "LOCALVERSION=" + variants[m.b.opts.Variant].local}
+	return m.run(ctx, stage, append(argv, args...)...)
+}
+
+func (m *kbuild) run(ctx context.Context, stage string, argv ...string) error {
+	m.b.opts.Progress.Stage(stage)
+	total := m.b.expect()
+	var said bytes.Buffer
+	c := command{dir: m.src, env: reproducible, out: io.MultiWriter(&said, m.log), line: func(l string) {
+		if objectLine.MatchString(l) {
+			m.objects++
+			m.b.opts.Progress.Step(m.objects, total, "objects", true)
+		}
+	}}
+	err := c.run(ctx, argv...)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if serr := m.b.cache.noSpace(stage+" the kernel", err, said.String()); serr != err {
+		return serr
+	}
+	log := m.b.cache.path(logsDir, filepath.Base(filepath.Dir(m.out))+".log")
+	if werr := os.WriteFile(log, said.Bytes(), 0o644); werr != nil {
+		return errors.Join(err, werr)
+	}
+	return &BuildError{Stage: stage + " the kernel", Lines: firstError(said.String()), Log: log, Err: err}
+}
+
+// typicalObjects is what the configuration of this project compiles, roughly.
+const typicalObjects = 1400
+
+// expect guesses how many objects there will be: as many as the last time.
+func (b *builder) expect() int {
+	images, _ := list(b.cache)
+	for _, im := range images {
+		if im.Objects > 0 {
+			return im.Objects
+		}
+	}
+	return typicalObjects
+}
+
+// List gives the images in the cache, the newest first.
+func List(o Options) ([]*Image, error) {
+	c, err := open(o.CacheDir)
+	if err != nil {
+		return nil, err
+	}
+	return list(c)
+}
+
+func list(c cache) ([]*Image, error) {
+	dirs, _ := filepath.Glob(c.path(imagesDir, "*"))
+	var images []*Image
+	for _, d := range dirs {
+		im, err := readImage(d)
+		if errors.Is(err, ErrNotBuilt) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		images = append(images, im)
+	}
+	slices.SortStableFunc(images, func(x, y *Image) int { return y.Built.Compare(x.Built) })
+	return images, nil
+}
+
+// Clean empties the cache: images, trees, logs and what was left of interrupted
+// work; with sources, the tarballs too. What another process works on stays, and
+// is an error.
+func Clean(o Options, sources bool) error {
+	c, err := open(o.CacheDir)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(c.dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := c.make(); err != nil {
+		return err
+	}
+	c.sweep()
+	var errs []error
+	remove := func(lock, path string) {
+		unlock, err := c.lock(context.Background(), lock, nil)
+		if err == nil {
+			err = os.RemoveAll(path)
+			unlock()
+		}
+		errs = append(errs, err)
+	}
+	for folder, prefix := range map[string]string{imagesDir: "image-", treesDir: "tree-"} {
+		entries, err := os.ReadDir(c.path(folder))
+		errs = append(errs, err)
+		for _, e := range entries {
+			remove(prefix+e.Name(), c.path(folder, e.Name()))
+		}
+	}
+	if sources {
+		remove("fetch", c.path(sourcesDir))
+	}
+	errs = append(errs, os.RemoveAll(c.path(logsDir)))
+	return errors.Join(errs...)
+}
