@@ -41,8 +41,8 @@ func Boot(cpus int) result.Boot {
 			Series: "9f2c51aa03d14c3b", Config: "77ab019e55d2f0c1", CC: "gcc 12.2.0",
 			Cmdline: "console=ttyS0 panic=-1 nokaslr",
 		},
-		QEMU:  []string{"-machine", "q35", "-kernel", "bzImage"},
-		Clock: result.Calibration{ReadP50: 120, Resolution: 1, EmptyFan: 900, EmptyWQ: 700},
+		QEMU:    []string{"-machine", "q35", "-kernel", "bzImage"},
+		Clock:   result.Calibration{ReadP50: 120, Resolution: 1, EmptyFan: 900, EmptyWQ: 700},
 		Verdict: "ok", WallSecs: 41.5,
 	}
 	if cpus == 1 {
