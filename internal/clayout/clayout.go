@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"wqfan/internal/need"
 )
 
 // IncludeEnv names the folder of uapi headers to compare with (what `make
@@ -42,19 +44,6 @@ func Has(t *testing.T, headers []string, expr string) bool {
 	return err == nil
 }
 
-// Compiler returns the C compiler, or skips the test; with CI set it fails.
-func Compiler(t *testing.T) string {
-	t.Helper()
-	cc, err := exec.LookPath("cc")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("needs a C compiler:", err)
-	}
-	return cc
-}
-
 func eval(t *testing.T, headers, exprs []string) []int64 {
 	t.Helper()
 	bin, err := compile(t, headers, exprs)
@@ -80,8 +69,9 @@ func eval(t *testing.T, headers, exprs []string) []int64 {
 
 func compile(t *testing.T, headers, exprs []string) (string, error) {
 	t.Helper()
-	cc := Compiler(t)
+	need.Programs(t, "cc")
 	var src bytes.Buffer
+	fmt.Fprintln(&src, "#define _GNU_SOURCE")
 	for _, h := range append([]string{"stdio.h", "stddef.h"}, headers...) {
 		fmt.Fprintf(&src, "#include <%s>\n", h)
 	}
@@ -99,7 +89,7 @@ func compile(t *testing.T, headers, exprs []string) (string, error) {
 	if inc := os.Getenv(IncludeEnv); inc != "" {
 		args = append([]string{"-isystem", inc}, args...)
 	}
-	if out, err := exec.Command(cc, args...).CombinedOutput(); err != nil {
+	if out, err := exec.Command("cc", args...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out)
 	}
 	return bin, nil
