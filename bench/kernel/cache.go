@@ -138,7 +138,8 @@ func (c cache) free() (int64, error) {
 // noSpace turns an error into a SpaceError when the filesystem filled up: by
 // its errno, or by what a command said.
 func (c cache) noSpace(what string, err error, output string) error {
-	if err == nil || !errors.Is(err, unix.ENOSPC) && !strings.Contains(output, "No space left on device") {
+	full := errors.Is(err, unix.ENOSPC) || strings.Contains(output, "No space left on device")
+	if _, said := errors.AsType[*SpaceError](err); err == nil || !full || said {
 		return err
 	}
 	free, _ := c.free()

@@ -31,7 +31,7 @@ func (b *builder) fetch(ctx context.Context, accept func(source) error) (source,
 	if list := b.cache.cachedSources(); len(list) > 0 {
 		return list[0], nil // the other process got it
 	}
-	if err := b.cache.room("fetching a kernel source", roomSource); err != nil {
+	if err := b.cache.room("fetching a kernel source", room.source); err != nil {
 		return source{}, err
 	}
 	tmp, remove, err := b.cache.work("fetch")

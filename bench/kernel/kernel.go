@@ -272,7 +272,7 @@ func (b *builder) build(ctx context.Context, s source) (*Image, error) {
 func (b *builder) patchedTree(ctx context.Context, s source, tree, dst, base string) error {
 	b.opts.Progress.Stage("copying the source of Linux " + base)
 	if s.dir { // somebody else's files: no links, and no build products
-		if err := b.cache.room("a copy of the kernel source", roomTree); err != nil {
+		if err := b.cache.room("a copy of the kernel source", room.tree); err != nil {
 			return err
 		}
 		if err := copyTree(ctx, tree, dst, false, notSource); err != nil {
@@ -325,7 +325,7 @@ var reproducible = []string{
 
 // compile fills tmp/entry.
 func (b *builder) compile(ctx context.Context, tmp, tree, base string, s source) (*Image, error) {
-	if err := b.cache.room("building a kernel", roomCompile); err != nil {
+	if err := b.cache.room("building a kernel", room.compile); err != nil {
 		return nil, err
 	}
 	src, out, entry := filepath.Join(tmp, "tree"), filepath.Join(tmp, "build"), filepath.Join(tmp, "entry")
