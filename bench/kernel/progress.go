@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
@@ -34,7 +35,7 @@ func (silent) Note(string)                 {}
 // each stage elsewhere.
 func NewProgress(w io.Writer) Progress {
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return &bars{w: w}
+		return &bars{lines: lines{w: w}}
 	}
 	return &lines{w: w}
 }
@@ -56,62 +57,47 @@ func (l *lines) Step(int, int, string, bool) {}
 
 func (l *lines) Note(text string) { fmt.Fprintln(l.w, "kernel:", text) }
 
-// bars draws a bar for the current stage.
+// bars is lines with a bar below the stages that count something.
 type bars struct {
-	w     io.Writer
-	stage string
-	bar   *progressbar.ProgressBar
+	lines
+	bar *progressbar.ProgressBar
 }
 
 func (b *bars) Stage(name string) {
 	if name == b.stage {
 		return
 	}
-	b.end()
-	b.stage = name
-	if name != "" {
-		b.bar = progressbar.NewOptions(-1, b.options(name)...)
-		b.bar.RenderBlank()
+	if b.bar != nil {
+		b.bar.Clear()
+		b.bar = nil
 	}
-}
-
-func (b *bars) options(description string) []progressbar.Option {
-	return []progressbar.Option{
-		progressbar.OptionSetWriter(b.w),
-		progressbar.OptionSetDescription("kernel: " + description),
-		progressbar.OptionSetWidth(30),
-		progressbar.OptionSetPredictTime(false),
-		progressbar.OptionSpinnerType(14),
-		progressbar.OptionClearOnFinish(),
-	}
+	b.lines.Stage(name)
 }
 
 func (b *bars) Step(done, total int, unit string, approx bool) {
-	if b.bar == nil {
+	if total <= 0 {
 		return
+	}
+	if b.bar == nil {
+		b.bar = progressbar.NewOptions(total,
+			progressbar.OptionSetWriter(b.w),
+			progressbar.OptionSetWidth(30),
+			progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionSetPredictTime(false),
+			progressbar.OptionSetElapsedTime(true))
 	}
 	about := ""
 	if approx {
 		about = "~"
+		b.bar.ChangeMax(max(total, done+1)) // a guess is never full
 	}
-	if total > 0 {
-		b.bar.ChangeMax(max(total, done+1)) // a full bar would end itself
-		b.bar.Describe(fmt.Sprintf("kernel: %s, %d of %s%d %s", b.stage, done, about, total, unit))
-	}
-	b.bar.Set(done)
+	b.bar.Describe(fmt.Sprintf("  %d of %s%d %s", done, about, total, unit))
+	b.bar.Set(min(done, total))
 }
 
 func (b *bars) Note(text string) {
 	if b.bar != nil {
 		b.bar.Clear()
 	}
-	fmt.Fprintln(b.w, "kernel:", text)
-}
-
-func (b *bars) end() {
-	if b.bar != nil {
-		b.bar.Clear()
-		fmt.Fprintln(b.w, "kernel:", b.stage)
-		b.bar = nil
-	}
+	b.lines.Note(text)
 }
