@@ -4,9 +4,8 @@ package fan
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
-	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wqfan/fserr"
+	"wqfan/internal/golden"
 )
 
 // event returns a struct fanotify_event_metadata followed by infos.
@@ -198,19 +198,18 @@ func TestParseStats(t *testing.T) {
 	}
 }
 
-// captured returns what read(2) gave on a real group: testdata/*.hex, one
-// event per line.
-func captured(t testing.TB, name string) []byte {
-	t.Helper()
-	text, err := os.ReadFile("testdata/" + name)
-	if err != nil {
-		t.Fatal(err)
+// TestCaptured decodes what read(2) gave on real groups: testdata/*.hex, one
+// event per line, beside what it should be.
+func TestCaptured(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.hex")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no captured events:", err)
 	}
-	b, err := hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
-	if err != nil {
-		t.Fatal(err)
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			golden.Events(t, file, Decode)
+		})
 	}
-	return b
 }
 
 func TestDecodeAllocatesNothing(t *testing.T) {

@@ -137,7 +137,7 @@ func (e Event) String() string {
 			fmt.Fprintf(&b, format, a...)
 		}
 	}
-	put(HasErrno, " %v", e.Errno)
+	put(HasErrno, " %s", e.Errno.String()) // not its Error
 	put(HasClass, " class=%v", e.Class)
 	put(HasFSID, " fsid=%v", e.FSID)
 	put(HasInode, " ino=%d gen=%d", e.Ino, e.Gen)

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+
+// Package golden compares decoded records with files.
+package golden
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"wqfan/fserr"
+)
+
+var update = flag.Bool("update", false, "write golden files instead of comparing with them")
+
+// Events decodes the records in a file of hexadecimal lines, each one whole
+// record, and compares them in words with file.golden. Lines that start with #
+// are comments and stay.
+func Events(t *testing.T, file string, decode func([]byte, *fserr.Event) (int, error)) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
+		line := lines.Text()
+		if strings.HasPrefix(line, "#") {
+			fmt.Fprintln(&got, line)
+			continue
+		}
+		b, err := hex.DecodeString(line)
+		if err != nil {
+			t.Fatalf("%s: %q: %v", file, line, err)
+		}
+		var e fserr.Event
+		n, err := decode(b, &e)
+		if err != nil {
+			t.Fatalf("%s: %q: %v", file, line, err)
+		}
+		if n != len(b) {
+			t.Fatalf("%s: %q: decoded %d bytes of %d", file, line, n, len(b))
+		}
+		fmt.Fprintln(&got, e)
+	}
+	Compare(t, file+".golden", got.Bytes())
+}
+
+// Compare compares got with a file. With -update it writes the file; when they
+// differ, it leaves got beside it with the suffix .got.
+func Compare(t *testing.T, file string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, got, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		if err := os.WriteFile(file+".got", got, 0o666); err != nil {
+			t.Log(err)
+		}
+		t.Errorf("%s differs (-want +got), see %s.got:\n%s", file, file, diff)
+	}
+}
