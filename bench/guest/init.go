@@ -25,7 +25,7 @@ const roleEnv = "WQFAN_GUEST_ROLE"
 
 // The handler's file descriptors.
 const (
-	fdResults = 3 // the virtio port
+	fdPort    = 3 // the virtio port
 	fdVerdict = 4 // pipe to process 1: the handler's final record
 )
 
@@ -67,9 +67,9 @@ func FindDisk(serial string) (string, error) {
 // runHandler is the process that runs the handler.
 func runHandler(handlers map[string]Handler) {
 	os.Unsetenv(roleEnv)
-	unix.CloseOnExec(fdResults)
+	unix.CloseOnExec(fdPort)
 	unix.CloseOnExec(fdVerdict)
-	out := &Output{w: os.NewFile(fdResults, portName)}
+	out := &Output{w: os.NewFile(fdPort, portName)}
 	verdict := os.NewFile(fdVerdict, "verdict")
 
 	final := func() message {
@@ -274,7 +274,7 @@ func runChild(o orders, port *os.File) message {
 		Env: env,
 		Files: []*os.File{
 			null, os.Stdout, stderrW,
-			fdResults: port,
+			fdPort:    port,
 			fdVerdict: verdictW,
 		},
 	})

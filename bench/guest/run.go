@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -82,6 +83,10 @@ func (r *run) run(ctx context.Context) error {
 	if err := writeInitramfs(initrd, r.m, r.job); err != nil {
 		return runnerFailed(hintSpace(err), "initramfs")
 	}
+	kernel, err := inflateKernel(r.m.Kernel, tmp)
+	if err != nil {
+		return runnerFailed(hintSpace(err), "kernel")
+	}
 	var log io.Writer = io.Discard
 	if r.m.SerialLog != "" {
 		f, err := os.Create(r.m.SerialLog)
@@ -92,8 +97,13 @@ func (r *run) run(ctx context.Context) error {
 		log = f
 	}
 	r.serial = newSerialLog(log, r.m.MaxSerial)
-	r.out.QEMU = r.m.qemuArgs(initrd, filepath.Base)
+	r.out.QEMU = r.m.qemuArgs(kernel, initrd, filepath.Base)
 
+	return r.boot(ctx, qemu, tmp, r.m.qemuArgs(kernel, initrd, func(s string) string { return s }))
+}
+
+// boot runs QEMU to its end and says what the boot came to.
+func (r *run) boot(ctx context.Context, qemu, tmp string, args []string) error {
 	console, consoleQEMU, err := socketpair("console")
 	if err != nil {
 		return runnerFailed(err, "")
@@ -108,9 +118,9 @@ func (r *run) run(ctx context.Context) error {
 	defer resultsQEMU.Close()
 
 	// Not CommandContext: the context's end is one of several reasons to kill.
-	cmd := exec.Command(qemu, r.m.qemuArgs(initrd, func(s string) string { return s })...)
-	cmd.ExtraFiles = []*os.File{consoleQEMU, resultsQEMU} // fd 3 and 4
-	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)         // the disks' snapshots
+	cmd := exec.Command(qemu, args...)
+	cmd.ExtraFiles = []*os.File{fdConsole - 3: consoleQEMU, fdResults - 3: resultsQEMU}
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp) // the disks' snapshots
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = 2 * time.Second
 	var stderr bytes.Buffer
@@ -126,24 +136,20 @@ func (r *run) run(ctx context.Context) error {
 	resultsQEMU.Close()
 
 	failed := make(chan struct{}, 2) // a reader cannot go on
-	readers := make(chan struct{})
-	go func() {
-		defer func() { readers <- struct{}{} }()
+	var readers sync.WaitGroup
+	readers.Go(func() {
 		if r.serialErr = r.readConsole(console); r.serialErr != nil {
 			failed <- struct{}{}
 		}
-	}()
-	go func() {
-		defer func() { readers <- struct{}{} }()
+	})
+	readers.Go(func() {
 		r.readResults(results)
 		if r.sinkErr != nil || r.resultErr != nil {
 			failed <- struct{}{}
 		}
-	}()
-
+	})
 	hung, exitErr := r.watch(ctx, exited, failed, kill)
-	<-readers
-	<-readers
+	readers.Wait()
 	r.serial.flush()
 	r.out.Wall = time.Since(r.start)
 	r.out.Warnings = r.serial.warnings
