@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: MIT
+
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"wqfan/bench/result"
+	"wqfan/bench/stat"
+)
+
+// The scenarios and the histogram that this package has tables and plots for.
+const (
+	overflow   = "overflow"
+	latency    = "latency"
+	loss       = "loss"
+	corruption = "corruption"
+
+	readTime = "intended-to-read"
+	lateness = "lateness"
+)
+
+// place is where a cell was measured. Times compare only within one mode.
+type place struct {
+	mode result.Mode
+	fs   string
+	cpus int
+}
+
+func (p place) String() string { return fmt.Sprintf("%s, %s", p.fs, cpuCount(p.cpus)) }
+
+// slug names the place in a file name.
+func (p place) slug() string { return fmt.Sprintf("%s-%dcpu-%s", slug(p.fs), p.cpus, p.mode) }
+
+func (p place) compare(q place) int {
+	return cmp.Or(cmp.Compare(modeRank(p.mode), modeRank(q.mode)), strings.Compare(p.fs, q.fs), cmp.Compare(p.cpus, q.cpus))
+}
+
+var modes = []result.Mode{result.KVM, result.Native, result.ICount, result.TCG}
+
+func modeRank(m result.Mode) int { return slices.Index(modes, m) }
+
+func cpuCount(n int) string {
+	if n == 1 {
+		return "1 CPU"
+	}
+	return fmt.Sprintf("%d CPUs", n)
+}
+
+func slug(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' {
+			return r
+		}
+		return '_'
+	}, s)
+}
+
+// queue is how much a channel was allowed to keep, and how much of that other
+// events had taken before the errors came.
+type queue struct{ size, filler uint64 }
+
+// free is the number of records that still fit.
+func (q queue) free() uint64 { return q.size - min(q.size, q.filler) }
+
+// compare puts the queue that holds most first.
+func (q queue) compare(r queue) int {
+	return cmp.Or(cmp.Compare(r.free(), q.free()), cmp.Compare(r.size, q.size))
+}
+
+func (q queue) String() string {
+	switch {
+	case q.size == 0:
+		return "default"
+	case q.filler > 0:
+		return fmt.Sprintf("%s, %s taken", count(q.size), count(q.filler))
+	}
+	return count(q.size)
+}
+
+// group is one cell over all boots that repeated it.
+type group struct {
+	place
+	arm   string
+	point string
+	queue queue
+	burst uint64
+	cells []result.Cell // at least one
+}
+
+// first stands for the group where repetitions cannot differ in meaning.
+func (g *group) first() *result.Cell { return &g.cells[0] }
+
+// median returns the median of f over the boots.
+func (g *group) median(f func(*result.Cell) float64) stat.Median {
+	var xs []float64
+	for i := range g.cells {
+		xs = append(xs, f(&g.cells[i]))
+	}
+	return stat.MedianOf(xs)
+}
+
+// share returns the median over the boots of what f takes of the injected errors, in per cent.
+func (g *group) share(f func(*result.Cell) uint64) float64 {
+	return g.median(func(c *result.Cell) float64 { return 100 * part(float64(f(c)), total(c)) }).Value
+}
+
+func (g *group) rate() float64 {
+	return g.median(func(c *result.Cell) float64 { return c.Flood.Rate }).Value
+}
+
+// lossless says that no boot lost an error.
+func (g *group) lossless() bool {
+	return !slices.ContainsFunc(g.cells, func(c result.Cell) bool { return c.Account.Signalled > 0 || c.Account.Silent > 0 })
+}
+
+// inDetail says that no boot lost an error or gave only its count.
+func (g *group) inDetail() bool {
+	return g.lossless() && !slices.ContainsFunc(g.cells, func(c result.Cell) bool { return c.Account.Coalesced > 0 })
+}
+
+// hist returns the histogram of that name of all boots together, or nil.
+func (g *group) hist(name string) *result.Hist {
+	var sum *result.Hist
+	for i := range g.cells {
+		h := find(&g.cells[i], name)
+		switch {
+		case h == nil:
+			continue
+		case sum == nil:
+			cp := *h
+			cp.Data = h.Data.Clone()
+			sum = &cp
+		default:
+			sum.N += h.N
+			sum.Max = max(sum.Max, h.Max)
+			sum.Data.Merge(h.Data)
+		}
+	}
+	return sum
+}
+
+// find returns the histogram of a cell that has both values and raw data.
+func find(c *result.Cell, name string) *result.Hist {
+	for i := range c.Hists {
+		if h := &c.Hists[i]; h.Name == name && h.N > 0 && h.Data != nil {
+			return h
+		}
+	}
+	return nil
+}
+
+// total is the height of a cell's bar: the errors, or their fates where those
+// are more. Both are floats because a damaged record may overflow the sum.
+func total(c *result.Cell) float64 {
+	var sum float64
+	for _, f := range fates {
+		sum += f.of(c)
+	}
+	return sum
+}
+
+func part(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
+}
+
+// data is a run in the order in which it is shown.
+type data struct {
+	run    *result.Run
+	boots  map[string]result.Boot
+	groups map[string][]*group // by scenario
+	failed []result.Cell
+	broken []result.Cell // accounts that do not add up
+	arms   []string
+}
+
+func newData(run *result.Run) *data {
+	d := &data{run: run, boots: map[string]result.Boot{}, groups: map[string][]*group{}}
+	for _, b := range run.Boots {
+		d.boots[b.ID] = b
+	}
+	type key struct {
+		place
+		scenario, arm, point string
+	}
+	index := map[key]*group{}
+	arms := map[string]bool{}
+	for _, c := range run.Cells {
+		switch {
+		case c.Err != "":
+			d.failed = append(d.failed, c)
+			continue
+		case c.Account.Unexplained() != 0:
+			d.broken = append(d.broken, c)
+		}
+		k := key{place{d.boots[c.Boot].Mode, c.FS, c.CPUs}, c.Scenario, c.Arm, c.Point}
+		g := index[k]
+		if g == nil {
+			g = &group{place: k.place, arm: c.Arm, point: c.Point, queue: queue{c.Params.Queue, c.Params.Filler}, burst: c.Params.Errors}
+			index[k] = g
+			d.groups[c.Scenario] = append(d.groups[c.Scenario], g)
+		}
+		g.cells = append(g.cells, c)
+		arms[c.Arm] = true
+	}
+	for _, gs := range d.groups {
+		slices.SortStableFunc(gs, func(a, b *group) int {
+			return cmp.Or(a.place.compare(b.place), compareArms(a.arm, b.arm), a.queue.compare(b.queue), cmp.Compare(a.burst, b.burst))
+		})
+	}
+	d.arms = slices.SortedFunc(maps.Keys(arms), compareArms)
+	return d
+}
+
+// places returns where the groups were measured, in order.
+func places(gs []*group) []place {
+	var out []place
+	for _, g := range gs {
+		if !slices.Contains(out, g.place) {
+			out = append(out, g.place)
+		}
+	}
+	slices.SortFunc(out, place.compare)
+	return out
+}
+
+// armsOf returns the arms of the groups, in order.
+func armsOf(gs []*group) []string {
+	var out []string
+	for _, g := range gs {
+		if !slices.Contains(out, g.arm) {
+			out = append(out, g.arm)
+		}
+	}
+	slices.SortFunc(out, compareArms)
+	return out
+}
+
+// queuesOf returns the queues of the groups, the one that holds most first.
+func queuesOf(gs []*group) []queue {
+	var out []queue
+	for _, g := range gs {
+		if !slices.Contains(out, g.queue) {
+			out = append(out, g.queue)
+		}
+	}
+	slices.SortFunc(out, queue.compare)
+	return out
+}
+
+func filter(gs []*group, keep func(*group) bool) []*group {
+	var out []*group
+	for _, g := range gs {
+		if keep(g) {
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
+func inMode(gs []*group, m result.Mode) []*group {
+	return filter(gs, func(g *group) bool { return g.mode == m })
+}
+
+func at(gs []*group, p place) []*group {
+	return filter(gs, func(g *group) bool { return g.place == p })
+}
+
+func ofArm(gs []*group, arm string) []*group {
+	return filter(gs, func(g *group) bool { return g.arm == arm })
+}
+
+func ofQueue(gs []*group, q queue) []*group {
+	return filter(gs, func(g *group) bool { return g.queue == q })
+}

@@ -1,0 +1,588 @@
+// SPDX-License-Identifier: MIT
+
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"wqfan/bench/result"
+	"wqfan/bench/stat"
+)
+
+// doc is report.md while it is being written.
+type doc struct {
+	strings.Builder
+	*data
+	figs  map[string]*figure
+	shown []string // figures that are embedded
+	notes []string // warnings, numbered from 1
+}
+
+func (d *doc) para(format string, a ...any) { fmt.Fprintf(&d.Builder, format+"\n\n", a...) }
+
+func markdown(data *data, figs []*figure) string {
+	d := &doc{data: data, figs: map[string]*figure{}}
+	for _, f := range figs {
+		d.figs[f.name] = f
+	}
+	d.head()
+	d.problems()
+	d.setup()
+	d.overflow()
+	d.latency()
+	d.loss()
+	d.corruption()
+	d.others()
+	d.footnotes()
+	d.links(figs)
+	d.again()
+	return strings.TrimRight(d.String(), "\n") + "\n"
+}
+
+func (d *doc) head() {
+	d.para("# fanotify against watch_queue: filesystem errors on %s", d.kernels())
+	verdict := status(d.data)
+	if !d.run.Complete || len(d.failed) > 0 || len(d.broken) > 0 {
+		verdict = "**" + verdict + "**"
+	}
+	d.para("%s", verdict)
+}
+
+// status is the run in one sentence.
+func status(d *data) string {
+	r := d.run
+	var s string
+	switch {
+	case !r.Complete:
+		s = fmt.Sprintf("INCOMPLETE: %s of %s cells were measured: %s.", count(uint64(len(r.Cells))), count(uint64(r.Planned)), cmpOr(oneLine(r.Reason), "no reason is recorded"))
+	case len(d.failed) > 0:
+		s = fmt.Sprintf("FAILED in %s of %s.", count(uint64(len(d.failed))), plural(uint64(len(r.Cells)), "cell", "cells"))
+	default:
+		s = fmt.Sprintf("Complete: %s in %s.", plural(uint64(len(r.Cells)), "cell", "cells"), plural(uint64(len(r.Boots)), "boot", "boots"))
+	}
+	var injected, silent uint64
+	for i := range r.Cells {
+		if c := &r.Cells[i]; c.Err == "" {
+			injected += c.Account.Injected
+			silent += c.Account.Silent
+		}
+	}
+	switch {
+	case len(d.broken) > 0:
+		s += fmt.Sprintf(" The account does not close in %s.", plural(uint64(len(d.broken)), "cell", "cells"))
+	case injected > 0:
+		s += fmt.Sprintf(" Of %s errors none is unexplained; lost silently: %s.", count(injected), count(silent))
+	}
+	return s
+}
+
+func cmpOr(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+// kernels names what was booted.
+func (d *data) kernels() string {
+	var out []string
+	for _, b := range d.run.Boots {
+		s := "Linux " + cmpOr(oneLine(b.Kernel.Release), "(unknown)")
+		if v := oneLine(b.Kernel.Variant); v != "" {
+			s += " (" + v + ")"
+		}
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return cmpOr(strings.Join(out, ", "), "no kernel: nothing was booted")
+}
+
+// problems lists, before any number, what went wrong.
+func (d *doc) problems() {
+	var list []string
+	for _, b := range d.run.Boots {
+		if b.Verdict == "ok" {
+			continue
+		}
+		s := fmt.Sprintf("boot `%s` did not end well: %s", oneLine(b.ID), cmpOr(oneLine(b.Verdict), "no verdict is recorded"))
+		if b.Serial != "" {
+			s += fmt.Sprintf("; its console is in [%s](%s)", oneLine(b.Serial), oneLine(b.Serial))
+		}
+		list = append(list, s)
+	}
+	for _, c := range d.failed {
+		list = append(list, fmt.Sprintf("cell `%s` failed: %s", oneLine(c.ID), oneLine(c.Err)))
+	}
+	for _, c := range d.broken {
+		list = append(list, fmt.Sprintf("cell `%s` does not add up: %v", oneLine(c.ID), c.Account))
+	}
+	if len(list) == 0 {
+		return
+	}
+	d.para("## What went wrong")
+	const most = 20
+	for i, s := range list {
+		if i == most {
+			fmt.Fprintf(d, "- and %s more: see run.json\n", count(uint64(len(list)-most)))
+			break
+		}
+		fmt.Fprintf(d, "- %s\n", s)
+	}
+	d.WriteByte('\n')
+}
+
+func (d *doc) setup() {
+	d.para("## What ran")
+	t := table{heads: []string{"", ""}}
+	add := func(k, v string) {
+		if v = oneLine(v); v != "" {
+			t.add(k, v)
+		}
+	}
+	var kernels []string
+	for _, b := range d.run.Boots {
+		k := b.Kernel
+		s := "base " + cmpOr(k.Base, "unknown") + ", series " + cmpOr(hash(k.Series), "none") + ", config " + cmpOr(hash(k.Config), "unknown") + ", " + k.CC
+		if !slices.Contains(kernels, s) {
+			kernels = append(kernels, s)
+			add("kernel", k.Release+" ("+k.Variant+"): "+strings.TrimSuffix(s, ", "))
+		}
+	}
+	for _, m := range modes {
+		var boots []string
+		for _, b := range d.run.Boots {
+			if b.Mode == m {
+				boots = append(boots, fmt.Sprintf("%s, %d MiB", cpuCount(b.CPUs), b.MemMiB))
+			}
+		}
+		if len(boots) > 0 {
+			_, means, _ := strings.Cut(modeNote(m), ": ")
+			add("mode "+string(m), strings.Join(slices.Compact(boots), "; ")+": "+means)
+		}
+	}
+	h := d.run.Host
+	host := []string{}
+	for _, s := range []string{h.CPU, plural(uint64(max(0, h.CPUs)), "CPU", "CPUs"), h.QEMU} {
+		if s != "" && s != "0 CPUs" {
+			host = append(host, s)
+		}
+	}
+	if h.Kernel != "" {
+		host = append(host, "Linux "+h.Kernel)
+	}
+	add("host", strings.Join(host, ", "))
+	add("KVM", h.KVM)
+	if h.Go != "" || h.Revision != "" {
+		add("wqfan", cmpOr(hash(h.Revision), "unknown revision")+", "+h.Go)
+	}
+	if !d.run.Started.IsZero() {
+		add("started", d.run.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
+	}
+	for _, a := range d.arms {
+		add("channel "+a, styleOf(a).about)
+	}
+	d.para("%s", strings.TrimSuffix(t.String(), "\n"))
+}
+
+// hash shortens a hash for people; run.json has all of it.
+func hash(s string) string {
+	s, dirty := strings.CutSuffix(s, "+dirty")
+	if len(s) > 12 {
+		s = s[:12]
+	}
+	if dirty {
+		s += "+dirty"
+	}
+	return s
+}
+
+// embed puts a figure into the text, once.
+func (d *doc) embed(name string) {
+	f := d.figs[name]
+	if f == nil || slices.Contains(d.shown, name) {
+		return
+	}
+	d.shown = append(d.shown, name)
+	d.para("![%s](%s/%s.png)", f.alt, plotDir, f.name)
+}
+
+// mark returns the footnote marks of the groups' warnings, for the cell of a
+// table beside the numbers.
+func (d *doc) mark(gs ...*group) string {
+	var marks []string
+	for _, g := range gs {
+		for _, c := range g.cells {
+			for _, w := range c.Warnings {
+				w = oneLine(w)
+				i := slices.Index(d.notes, w)
+				if i < 0 {
+					i = len(d.notes)
+					d.notes = append(d.notes, w)
+				}
+				if m := fmt.Sprintf("[%d]", i+1); !slices.Contains(marks, m) {
+					marks = append(marks, m)
+				}
+			}
+		}
+	}
+	return strings.Join(marks, " ")
+}
+
+func (d *doc) footnotes() {
+	if len(d.notes) == 0 {
+		return
+	}
+	d.para("## Warnings")
+	for i, n := range d.notes {
+		fmt.Fprintf(d, "- [%d] %s\n", i+1, n)
+	}
+	d.WriteByte('\n')
+}
+
+// spread writes a count that repeated boots may disagree about.
+func (g *group) spread(f func(*result.Cell) uint64) string {
+	lo, hi := f(&g.cells[0]), f(&g.cells[0])
+	for i := range g.cells {
+		v := f(&g.cells[i])
+		lo, hi = min(lo, v), max(hi, v)
+	}
+	if lo == hi {
+		return count(lo)
+	}
+	return count(lo) + "–" + count(hi)
+}
+
+func detailed(c *result.Cell) uint64  { return c.Account.Detailed }
+func coalesced(c *result.Cell) uint64 { return c.Account.Coalesced }
+func lostTold(c *result.Cell) uint64  { return c.Account.Signalled }
+func lostMute(c *result.Cell) uint64  { return c.Account.Silent }
+
+// where names several places in few words.
+func where(ps []place) string {
+	var fs, cpus []string
+	pairs := map[string]bool{}
+	for _, p := range ps {
+		c := fmt.Sprint(p.cpus)
+		if !slices.Contains(fs, p.fs) {
+			fs = append(fs, p.fs)
+		}
+		if !slices.Contains(cpus, c) {
+			cpus = append(cpus, c)
+		}
+		pairs[p.fs+c] = true
+	}
+	unit := " CPUs"
+	if len(cpus) == 1 && cpus[0] == "1" {
+		unit = " CPU"
+	}
+	if len(pairs) == len(fs)*len(cpus) {
+		return strings.Join(fs, ", ") + "; " + strings.Join(cpus, ", ") + unit
+	}
+	var out []string
+	for _, p := range ps {
+		out = append(out, p.String())
+	}
+	return strings.Join(out, "; ")
+}
+
+// mergeRows joins rows that differ only in where they were measured, which is
+// the column at.
+type placedRow struct {
+	places []place
+	cells  []string
+}
+
+func mergeRows(rows []placedRow, at int) [][]string {
+	var merged []placedRow
+	for _, r := range rows {
+		i := slices.IndexFunc(merged, func(m placedRow) bool { return slices.Equal(m.cells, r.cells) })
+		if i < 0 {
+			merged = append(merged, r)
+			continue
+		}
+		merged[i].places = append(merged[i].places, r.places...)
+	}
+	var out [][]string
+	for _, m := range merged {
+		out = append(out, slices.Insert(slices.Clone(m.cells), at, where(m.places)))
+	}
+	return out
+}
+
+func (d *doc) overflow() {
+	gs := d.groups[overflow]
+	if len(gs) == 0 {
+		return
+	}
+	d.para("## Overflow: bursts against a queue that nobody reads")
+	d.para("The largest burst of each queue. A queue is the records it may hold (watch_queue: notes; fanotify: max_queued_events); \"taken\" are places that other events held before the errors came. " +
+		"\"By count\" are errors known only as part of another error's count. \"Loss records\" are what the reader got instead of the lost errors, and after how many error records.")
+	t := table{heads: []string{"channel", "queue", "where", "no loss up to>", "burst>", "in detail>", "by count>", "lost, told>", "**lost silently**>", "loss records>", "warnings"}}
+	var rows []placedRow
+	for _, a := range armsOf(gs) {
+		for _, q := range queuesOf(ofArm(gs, a)) {
+			for _, p := range places(gs) {
+				series := ofQueue(at(ofArm(gs, a), p), q)
+				if len(series) == 0 {
+					continue
+				}
+				last := series[len(series)-1]
+				rows = append(rows, placedRow{[]place{p}, []string{
+					a, q.String(), safeUpTo(series), count(last.burst),
+					last.spread(detailed), last.spread(coalesced), last.spread(lostTold), bold(last.spread(lostMute)),
+					lossRecords(last), d.mark(series...),
+				}})
+			}
+		}
+	}
+	t.rows = mergeRows(rows, 2)
+	d.para("%s", strings.TrimSuffix(t.String(), "\n"))
+	for _, p := range places(gs) {
+		d.embed("fate-" + p.slug())
+		break // the others are alike, and linked at the end
+	}
+	d.embed("kept")
+}
+
+// bold makes a headline of a number that is not zero.
+func bold(s string) string {
+	if s == "0" {
+		return s
+	}
+	return "**" + s + "**"
+}
+
+// safeUpTo returns the largest burst up to which nothing was lost.
+func safeUpTo(series []*group) string {
+	best := "none"
+	for _, g := range series {
+		if !g.lossless() {
+			return best
+		}
+		best = count(g.burst)
+	}
+	return best + " (all)"
+}
+
+// lossRecords says what told the reader of the loss.
+func lossRecords(g *group) string {
+	r := g.first().Reader
+	switch {
+	case g.lossless() && r.LossEvents == 0:
+		return "–"
+	case r.LossEvents == 0:
+		return "none"
+	}
+	s := count(r.LossEvents)
+	if r.LossExact {
+		s += ", of " + count(r.LossCount)
+	} else {
+		s += ", uncounted"
+	}
+	if r.LossAfter >= 0 {
+		s += ", after " + count(uint64(r.LossAfter))
+	}
+	return s
+}
+
+func (d *doc) latency() {
+	gs := d.groups[latency]
+	if len(gs) == 0 {
+		return
+	}
+	d.para("## Latency: from the time an error was due until it was read")
+	d.para("Single errors in an open loop: a late injector counts against the channel, and its own lateness stands beside it. Only errors delivered in detail have a time.")
+	for _, m := range modes {
+		mode := inMode(gs, m)
+		if len(mode) == 0 {
+			continue
+		}
+		d.para("Mode %s, in %s:", m, m.Unit())
+		t := table{heads: []string{"where", "pace", "channel", "timed>", "p50>", "p50 ÷ fan>", "p99>", "max>", "late p99>", "by count>", "lost, told>", "**lost silently**>", "warnings"}}
+		for _, p := range places(mode) {
+			here := at(mode, p)
+			slices.SortStableFunc(here, func(a, b *group) int { return strings.Compare(a.point, b.point) })
+			for _, g := range here {
+				p50, p99, most, n := "–", "–", "–", "0"
+				if h := g.hist(readTime); h != nil {
+					n = count(uint64(h.N))
+					p50, p99, most = d.boots50(g), figures3(float64(h.Data.ValueAtPercentile(99))), figures3(float64(h.Max))
+				}
+				late := "–"
+				if h := g.hist(lateness); h != nil {
+					late = figures3(float64(h.Data.ValueAtPercentile(99)))
+				}
+				t.add(p.String(), strings.TrimPrefix(g.point, "pace="), g.arm, n, p50, ratio(g, here), p99, most, late,
+					g.spread(coalesced), g.spread(lostTold), bold(g.spread(lostMute)), d.mark(g))
+			}
+		}
+		d.para("%s", strings.TrimSuffix(t.String(), "\n"))
+		d.embed("latency-" + string(m))
+	}
+}
+
+func median50(g *group) stat.Median {
+	var xs []float64
+	for i := range g.cells {
+		if h := find(&g.cells[i], readTime); h != nil {
+			xs = append(xs, float64(h.P50))
+		}
+	}
+	return stat.MedianOf(xs)
+}
+
+// boots50 is the median over the boots of their medians, with its interval
+// where the boots are enough for one.
+func (d *doc) boots50(g *group) string {
+	m := median50(g)
+	switch {
+	case m.N < 2:
+		return figures3(m.Value)
+	case m.Warning != "":
+		return fmt.Sprintf("%s (%d boots: %s to %s)", figures3(m.Value), m.N, figures3(m.Lo), figures3(m.Hi))
+	}
+	return fmt.Sprintf("%s (95 %%: %s to %s)", figures3(m.Value), figures3(m.Lo), figures3(m.Hi))
+}
+
+// ratio compares a median with fanotify's at the same place and pace.
+func ratio(g *group, here []*group) string {
+	for _, f := range here {
+		a, b := median50(g), median50(f)
+		if f.arm == "fan" && f.point == g.point && a.N > 0 && b.N > 0 && b.Value > 0 {
+			return fmt.Sprintf("%.2f", a.Value/b.Value)
+		}
+	}
+	return "–"
+}
+
+func (d *doc) loss() {
+	gs := d.groups[loss]
+	if len(gs) == 0 {
+		return
+	}
+	d.para("## Loss: offered rate against a reader that reads all the time")
+	d.para("Rates are errors per second of guest time, as really offered; under icount a second is 1,000,000,000 instructions. Shares are of the errors offered at the highest rate. " +
+		"\"No loss\" allows for errors that are known only by count, \"all in detail\" does not.")
+	for _, m := range modes {
+		mode := inMode(gs, m)
+		if len(mode) == 0 {
+			continue
+		}
+		d.para("Mode %s:", m)
+		t := table{heads: []string{"where", "channel", "all in detail up to /s>", "no loss up to /s>", "highest rate /s>", "in detail %>", "by count %>", "lost, told %>", "**lost silently %**>", "warnings"}}
+		for _, p := range places(mode) {
+			for _, a := range armsOf(mode) {
+				series := byRate(ofArm(at(mode, p), a))
+				if len(series) == 0 {
+					continue
+				}
+				last := series[len(series)-1]
+				t.add(p.String(), a, rateUpTo(series, (*group).inDetail), rateUpTo(series, (*group).lossless), figures3(last.rate()), percent(last.share(detailed)), percent(last.share(coalesced)),
+					percent(last.share(lostTold)), bold(percent(last.share(lostMute))), d.mark(series...))
+			}
+		}
+		d.para("%s", strings.TrimSuffix(t.String(), "\n"))
+		d.embed("loss-" + string(m))
+	}
+}
+
+func byRate(gs []*group) []*group {
+	gs = slices.Clone(gs)
+	slices.SortStableFunc(gs, func(a, b *group) int {
+		switch ra, rb := a.rate(), b.rate(); {
+		case ra < rb:
+			return -1
+		case ra > rb:
+			return 1
+		}
+		return 0
+	})
+	return gs
+}
+
+// rateUpTo returns the highest offered rate up to which ok holds.
+func rateUpTo(series []*group, ok func(*group) bool) string {
+	best := "none"
+	for _, g := range series {
+		if !ok(g) {
+			return best
+		}
+		best = figures3(g.rate())
+	}
+	return best + " (all)"
+}
+
+func (d *doc) corruption() {
+	gs := d.groups[corruption]
+	if len(gs) == 0 {
+		return
+	}
+	d.para("## Real corruption")
+	for _, g := range gs {
+		c := g.first()
+		line := fmt.Sprintf("- %s on %v, %s: %s read, %s lost silently %s", g.arm, g.place, oneLine(g.point),
+			plural(c.Reader.Records, "record", "records"), g.spread(lostMute), d.mark(g))
+		d.WriteString(strings.TrimRight(line, " ") + "\n")
+		for _, e := range c.Events {
+			fmt.Fprintf(d, "  - `%s`\n", strings.ReplaceAll(oneLine(e), "`", "'"))
+		}
+	}
+	d.WriteByte('\n')
+}
+
+// others names the scenarios that have no section of their own, so that a
+// report never hides a cell.
+func (d *doc) others() {
+	known := []string{overflow, latency, loss, corruption}
+	var list []string
+	for s := range d.groups {
+		if !slices.Contains(known, s) {
+			list = append(list, s)
+		}
+	}
+	if len(list) == 0 {
+		return
+	}
+	slices.Sort(list)
+	d.para("## Other scenarios")
+	for _, s := range list {
+		for _, g := range d.groups[s] {
+			line := fmt.Sprintf("- %s: %s on %v, %s: %v %s", oneLine(s), g.arm, g.place, oneLine(g.point), g.first().Account, d.mark(g))
+			d.WriteString(strings.TrimRight(line, " ") + "\n")
+		}
+	}
+	d.WriteByte('\n')
+}
+
+// links lists every figure in both formats.
+func (d *doc) links(figs []*figure) {
+	if len(figs) == 0 {
+		return
+	}
+	d.para("## All plots")
+	for _, f := range figs {
+		fmt.Fprintf(d, "- %s: [PNG](%s/%s.png), [SVG](%s/%s.svg)\n", f.title, plotDir, f.name, plotDir, f.name)
+	}
+	d.WriteByte('\n')
+}
+
+func (d *doc) again() {
+	d.para("## Again")
+	d.WriteString("```\n")
+	if len(d.run.Command) > 0 {
+		var words []string
+		for _, w := range d.run.Command {
+			if w == "" || strings.ContainsAny(w, " \t\n\"'`$\\|&;<>()*?#~") {
+				w = "'" + strings.ReplaceAll(strings.Join(strings.Fields(w), " "), "'", `'\''`) + "'"
+			}
+			words = append(words, w)
+		}
+		fmt.Fprintf(d, "%-32s # measure anew\n", "wqfan "+strings.Join(words, " "))
+	}
+	fmt.Fprintf(d, "%-32s # this report, offline, from %s and %s\n", "wqfan report .", result.RunFile, "hdr/")
+	fmt.Fprintf(d, "%-32s # the channels side by side\n", "benchstat -col /arm "+result.BenchFile)
+	d.WriteString("```\n")
+}

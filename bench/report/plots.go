@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: MIT
+
+package report
+
+import (
+	"fmt"
+	"image/color"
+	"slices"
+	"strings"
+
+	xfont "golang.org/x/image/font"
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"wqfan/bench/result"
+	"wqfan/bench/stat"
+)
+
+// figures returns the plots that there is data for.
+func figures(d *data) []*figure {
+	var out []*figure
+	for _, p := range places(d.groups[overflow]) {
+		out = append(out, fateFigure(d, p))
+	}
+	if gs := d.groups[overflow]; len(gs) > 0 {
+		out = append(out, keptFigure(d, gs))
+	}
+	for _, m := range modes {
+		gs := filter(inMode(d.groups[latency], m), func(g *group) bool { return g.hist(readTime) != nil })
+		if len(gs) > 0 {
+			out = append(out, latencyFigure(d, m, gs))
+		}
+	}
+	for _, m := range modes {
+		gs := filter(inMode(d.groups[loss], m), func(g *group) bool { return g.rate() > 0 })
+		if len(gs) > 0 {
+			out = append(out, lossFigure(d, m, gs))
+		}
+	}
+	return out
+}
+
+// kernelNote is the line that says what was booted, for a plot that travels alone.
+func (d *data) kernelNote(gs []*group) string {
+	var releases []string
+	for _, g := range gs {
+		k := d.boots[g.first().Boot].Kernel
+		s := "Linux " + oneLine(k.Release)
+		if k.Variant != "" {
+			s += " (" + oneLine(k.Variant) + ")"
+		}
+		if !slices.Contains(releases, s) {
+			releases = append(releases, s)
+		}
+	}
+	s := strings.Join(releases, ", ")
+	if !d.run.Complete {
+		s += "; the run is not complete"
+	}
+	return s
+}
+
+// modeNote says what a number of guest time means.
+func modeNote(m result.Mode) string {
+	switch m {
+	case result.ICount:
+		return "Mode icount: guest time counts instructions of the one CPU, not nanoseconds."
+	case result.TCG:
+		return "Mode tcg: the CPUs are emulated. Compare the channels; no number here is time of hardware."
+	case result.KVM:
+		return "Mode kvm: nanoseconds of the guest's clock."
+	}
+	return "Mode host: nanoseconds of the machine's clock."
+}
+
+// fateFigure shows the fate of every error against the size of the burst.
+func fateFigure(d *data, where place) *figure {
+	gs := at(d.groups[overflow], where)
+	var bursts []uint64
+	for _, g := range gs {
+		if !slices.Contains(bursts, g.burst) {
+			bursts = append(bursts, g.burst)
+		}
+	}
+	slices.Sort(bursts)
+	var labels []string
+	for _, b := range bursts {
+		labels = append(labels, short(float64(b)))
+	}
+
+	arms := armsOf(gs)
+	rows := 0
+	for _, a := range arms {
+		rows = max(rows, len(queuesOf(ofArm(gs, a))))
+	}
+	panels := make([][]*plot.Plot, rows)
+	for i := range panels {
+		panels[i] = make([]*plot.Plot, len(arms))
+	}
+	seen := map[string]bool{}
+	for j, a := range arms {
+		for i, q := range queuesOf(ofArm(gs, a)) {
+			p := panel(fmt.Sprintf("%s, queue %v", a, q))
+			p.X.Label.Text = "errors in the burst"
+			p.Y.Label.Text = "share of the errors"
+			categoryAxis(&p.X, labels)
+			shareAxis(&p.Y, 22)
+			bars := fateBars{groups: ofQueue(ofArm(gs, a), q), bursts: bursts}
+			p.Add(bars)
+			for _, f := range fates {
+				seen[f.name] = seen[f.name] || bars.any(f)
+			}
+			panels[i][j] = p
+		}
+	}
+	shareAxes(panels)
+
+	f := &figure{
+		name:   "fate-" + where.slug(),
+		title:  fmt.Sprintf("Fate of every error in a burst that nobody reads: %v", where),
+		panels: panels,
+		alt:    fmt.Sprintf("Stacked bars: the fate of every error against the size of the burst, on %v, for each channel and queue size.", where),
+		notes: []string{
+			fmt.Sprintf("%s, mode %s. Queue: records it may hold, and how many of them other events had taken before.", d.kernelNote(gs), where.mode),
+			"Above a bar: errors delivered in detail.",
+		},
+	}
+	if !seen[silent.name] {
+		f.notes[1] += " No error was lost silently."
+	}
+	for _, ft := range fates {
+		// The two losses and the two deliveries are named even where there are none.
+		if seen[ft.name] || slices.Contains([]string{fates[0].name, fates[1].name, signalled.name, silent.name}, ft.name) {
+			f.legend = append(f.legend, entry{ft.name, func(c *draw.Canvas) { ft.fillRect(c, c.Rectangle) }})
+		}
+	}
+	return f
+}
+
+// fateBars draws one stacked bar for each burst.
+type fateBars struct {
+	groups []*group
+	bursts []uint64
+}
+
+func (b fateBars) any(f fate) bool {
+	return slices.ContainsFunc(b.groups, func(g *group) bool {
+		return slices.ContainsFunc(g.cells, func(c result.Cell) bool { return f.of(&c) > 0 })
+	})
+}
+
+func (b fateBars) Plot(c draw.Canvas, p *plot.Plot) {
+	x, y := p.Transforms(&c)
+	small := textStyle(7.5, xfont.WeightNormal, black)
+	small.XAlign, small.YAlign = draw.XCenter, draw.YBottom
+	loud := textStyle(7.5, xfont.WeightBold, black)
+	loud.XAlign, loud.YAlign = draw.XCenter, draw.YBottom
+	for _, g := range b.groups {
+		i := float64(slices.Index(b.bursts, g.burst))
+		var all float64
+		for k := range g.cells {
+			all += total(&g.cells[k])
+		}
+		from := 0.0
+		for _, f := range fates {
+			var sum float64
+			for k := range g.cells {
+				sum += f.of(&g.cells[k])
+			}
+			to := from + 100*part(sum, all)
+			if to > from {
+				f.fillRect(&c, vg.Rectangle{Min: vg.Point{X: x(i - 0.4), Y: y(from)}, Max: vg.Point{X: x(i + 0.4), Y: y(to)}})
+			}
+			from = to
+			if f.name == silent.name && sum > 0 {
+				c.FillText(loud, vg.Point{X: x(i), Y: y(111)}, short(sum/float64(len(g.cells)))+" silent")
+			}
+		}
+		c.FillText(small, vg.Point{X: x(i), Y: y(101)}, short(g.median(func(c *result.Cell) float64 { return float64(c.Account.Detailed) }).Value))
+	}
+}
+
+// fillRect fills r as the fate demands: colour, diagonals, edge.
+func (f fate) fillRect(c *draw.Canvas, r vg.Rectangle) {
+	corners := []vg.Point{r.Min, {X: r.Max.X, Y: r.Min.Y}, r.Max, {X: r.Min.X, Y: r.Max.Y}}
+	c.FillPolygon(f.fill, corners)
+	if f.hatch > 0 {
+		ink := draw.LineStyle{Color: color.Gray{0x50}, Width: 0.6}
+		// The lines x-y = k·hatch, so that they go on from bar to bar.
+		first := vg.Length(int((r.Min.X-r.Max.Y)/f.hatch)-1) * f.hatch
+		for k := first; k < r.Max.X-r.Min.Y; k += f.hatch {
+			lo, hi := max(r.Min.X, k+r.Min.Y), min(r.Max.X, k+r.Max.Y)
+			if lo < hi {
+				c.StrokeLine2(ink, lo, lo-k, hi, hi-k)
+			}
+		}
+	}
+	if f.edge {
+		c.StrokeLines(draw.LineStyle{Color: color.Gray{0x50}, Width: 0.4}, append(corners, r.Min))
+	}
+}
+
+// armEntry is the legend entry of a channel.
+func armEntry(arm string) entry {
+	s := styleOf(arm)
+	return entry{arm, func(c *draw.Canvas) {
+		mid := c.Center().Y
+		c.StrokeLine2(s.line(), c.Min.X, mid, c.Max.X, mid)
+		c.DrawGlyphNoClip(s.marker(), c.Center())
+	}}
+}
+
+func armEntries(arms []string) []entry {
+	var out []entry
+	for _, a := range arms {
+		out = append(out, armEntry(a))
+	}
+	return out
+}
+
+// addLine draws xys in the arm's style, with markers at marks.
+func addLine(p *plot.Plot, arm string, xys, marks plotter.XYs) {
+	s := styleOf(arm)
+	if len(xys) > 1 {
+		p.Add(&plotter.Line{XYs: xys, LineStyle: s.line()})
+	}
+	if len(marks) > 0 {
+		g := s.marker()
+		p.Add(&plotter.Scatter{XYs: marks, GlyphStyleFunc: func(int) draw.GlyphStyle { return g }})
+	}
+}
+
+// keptFigure shows how many records a channel keeps of a burst.
+func keptFigure(d *data, gs []*group) *figure {
+	const none = 0.3 // where a log axis has its zero
+	arms := armsOf(gs)
+	type row struct {
+		cpus int
+		mode result.Mode
+	}
+	var rows []row
+	var filesystems []string
+	xs, ys := []float64{1, 10}, []float64{none, 10}
+	for _, p := range places(gs) {
+		if r := (row{p.cpus, p.mode}); !slices.Contains(rows, r) {
+			rows = append(rows, r)
+		}
+		if !slices.Contains(filesystems, p.fs) {
+			filesystems = append(filesystems, p.fs)
+		}
+	}
+	kept := func(g *group) float64 {
+		return max(none, g.median(func(c *result.Cell) float64 { return float64(c.Reader.Records) }).Value)
+	}
+	for _, g := range gs {
+		if g.burst > 0 {
+			xs, ys = append(xs, float64(g.burst)), append(ys, kept(g))
+		}
+	}
+
+	panels := make([][]*plot.Plot, len(rows))
+	for i, r := range rows {
+		for _, a := range arms {
+			p := panel(fmt.Sprintf("%s, %s (%s)", a, cpuCount(r.cpus), r.mode))
+			p.X.Label.Text = "errors in the burst"
+			p.Y.Label.Text = "error records kept"
+			logAxis(&p.X, xs)
+			logAxis(&p.Y, ys)
+			p.Y.Min = none
+			p.Y.Tick.Marker = plot.TickerFunc(func(lo, hi float64) []plot.Tick {
+				return append(logTicks(1, hi), plot.Tick{Value: none, Label: "0"})
+			})
+			end := min(p.X.Max, p.Y.Max)
+			p.Add(&plotter.Line{XYs: plotter.XYs{{X: p.X.Min, Y: p.X.Min}, {X: end, Y: end}}, LineStyle: draw.LineStyle{Color: grey, Width: 0.8, Dashes: []vg.Length{2, 2}}})
+			var ends endLabels
+			for k, fs := range filesystems {
+				mine := at(ofArm(gs, a), place{r.mode, fs, r.cpus})
+				for _, q := range queuesOf(mine) {
+					var line plotter.XYs
+					for _, g := range ofQueue(mine, q) {
+						if g.burst > 0 {
+							line = append(line, plotter.XY{X: float64(g.burst), Y: kept(g)})
+						}
+					}
+					if len(line) == 0 {
+						continue
+					}
+					s := styleOf(a)
+					p.Add(&plotter.Line{XYs: line, LineStyle: draw.LineStyle{Color: s.color, Width: 1.2}})
+					glyph := s.marker()
+					glyph.Shape, glyph.Radius = fsGlyph(k), 2.6
+					p.Add(&plotter.Scatter{XYs: line, GlyphStyleFunc: func(int) draw.GlyphStyle { return glyph }})
+					ends = ends.add(line[len(line)-1], q.String())
+				}
+			}
+			p.Add(ends)
+			panels[i] = append(panels[i], p)
+		}
+	}
+	shareAxes(panels)
+	f := &figure{
+		name: "kept", panels: panels,
+		title: "Records kept of a burst that nobody reads",
+		alt:   "Log-log: the number of error records kept against the size of the burst, for each channel and queue size.",
+		notes: []string{d.kernelNote(gs) + ". On the dotted line every error keeps a record of its own. One record of fan may count many errors."},
+	}
+	for k, fs := range filesystems {
+		f.legend = append(f.legend, entry{fs, func(c *draw.Canvas) {
+			c.DrawGlyphNoClip(draw.GlyphStyle{Color: black, Radius: 3.4, Shape: fsGlyph(k)}, c.Center())
+		}})
+	}
+	return f
+}
+
+// fsGlyph returns markers that stay apart when one lies on the other.
+func fsGlyph(i int) draw.GlyphDrawer {
+	return []draw.GlyphDrawer{draw.RingGlyph{}, draw.CrossGlyph{}, draw.SquareGlyph{}, draw.PlusGlyph{}}[i%4]
+}
+
+// endLabels writes which queues the lines that end in a point belong to.
+type endLabels []endLabel
+
+type endLabel struct {
+	at     plotter.XY
+	queues []string
+}
+
+func (l endLabels) add(at plotter.XY, queue string) endLabels {
+	i := slices.IndexFunc(l, func(e endLabel) bool { return e.at == at })
+	switch {
+	case i < 0:
+		return append(l, endLabel{at, []string{queue}})
+	case !slices.Contains(l[i].queues, queue):
+		l[i].queues = append(l[i].queues, queue)
+	}
+	return l
+}
+
+func (l endLabels) Plot(c draw.Canvas, p *plot.Plot) {
+	x, y := p.Transforms(&c)
+	sty := textStyle(7.5, xfont.WeightNormal, black)
+	sty.XAlign, sty.YAlign = draw.XRight, draw.YBottom
+	for _, e := range l {
+		label := "queue " + strings.Join(e.queues, "; ")
+		if len(e.queues) > 2 {
+			label = fmt.Sprintf("%d queue sizes", len(e.queues))
+		}
+		c.FillText(sty, vg.Point{X: x(e.at.X) + 4, Y: y(e.at.Y) + 3.5}, label)
+	}
+}
+
+// latencyFigure shows the percentile spectrum of one mode.
+func latencyFigure(d *data, m result.Mode, gs []*group) *figure {
+	var points []string
+	var values []float64
+	most := 10.0
+	for _, g := range gs {
+		if !slices.Contains(points, g.point) {
+			points = append(points, g.point)
+		}
+		h := g.hist(readTime)
+		values = append(values, max(1, float64(h.Data.Min())), max(1, float64(h.Data.Max())))
+		most = max(most, float64(h.Data.TotalCount()))
+	}
+	wheres := places(gs)
+	panels := make([][]*plot.Plot, len(points))
+	for i, point := range points {
+		for _, w := range wheres {
+			p := panel(fmt.Sprintf("%v, %s", w, oneLine(point)))
+			p.X.Label.Text = "percentile"
+			p.Y.Label.Text = m.Unit()
+			tailAxis(&p.X, most)
+			logAxis(&p.Y, values)
+			for _, g := range filter(at(gs, w), func(g *group) bool { return g.point == point }) {
+				line, marks := spectrum(g.hist(readTime))
+				addLine(p, g.arm, line, marks)
+			}
+			panels[i] = append(panels[i], p)
+		}
+	}
+	shareAxes(panels)
+	return &figure{
+		name: "latency-" + string(m), panels: panels,
+		title:  fmt.Sprintf("Latency: from the time an error was due until it was read (%s)", m),
+		legend: armEntries(armsOf(gs)),
+		alt:    fmt.Sprintf("Percentile spectrum of the time from an error's intended time to its read, in %s, one line per channel.", m.Unit()),
+		notes:  []string{d.kernelNote(gs) + ", single errors, open loop, a reader that waits. Markers: median, p90, p99, …, maximum.", modeNote(m)},
+	}
+}
+
+// spectrum returns the percentile spectrum of h and the percentiles to mark.
+// What is below the resolution of a log axis is drawn at its unit.
+func spectrum(h *result.Hist) (line, marks plotter.XYs) {
+	s := stat.Spectrum(h.Data)
+	for _, q := range s {
+		line = append(line, plotter.XY{X: q.Tail, Y: max(1, float64(q.Value))})
+	}
+	n := float64(h.Data.TotalCount())
+	for _, tail := range []float64{2, 10, 100, 1e3, 1e4, 1e5, 1e6} {
+		if tail < n {
+			marks = append(marks, plotter.XY{X: tail, Y: max(1, float64(h.Data.ValueAtPercentile(100*(1-1/tail))))})
+		}
+	}
+	return line, append(marks, line[len(line)-1])
+}
+
+// lossFigure shows what is lost, and what only counted, against the offered rate.
+func lossFigure(d *data, m result.Mode, gs []*group) *figure {
+	type quantity struct {
+		label string
+		of    func(*result.Cell) uint64
+	}
+	quantities := []quantity{
+		{"lost, reader told", func(c *result.Cell) uint64 { return c.Account.Signalled }},
+		{"lost silently", func(c *result.Cell) uint64 { return c.Account.Silent }},
+		{"known only by count", func(c *result.Cell) uint64 { return c.Account.Coalesced }},
+	}
+	note := ""
+	if !slices.ContainsFunc(gs, func(g *group) bool { return g.share(quantities[1].of) > 0 }) {
+		quantities = slices.Delete(quantities, 1, 2)
+		note = " No error was lost silently."
+	}
+	var rates []float64
+	for _, g := range gs {
+		rates = append(rates, g.rate())
+	}
+	wheres := places(gs)
+	panels := make([][]*plot.Plot, len(quantities))
+	for i, q := range quantities {
+		for _, w := range wheres {
+			p := panel(fmt.Sprintf("%v: %s", w, q.label))
+			p.X.Label.Text = "errors offered per second of guest time"
+			p.Y.Label.Text = "share of the errors"
+			logAxis(&p.X, rates)
+			shareAxis(&p.Y, 5)
+			for _, a := range armsOf(gs) {
+				var line plotter.XYs
+				for _, g := range ofArm(at(gs, w), a) {
+					line = append(line, plotter.XY{X: g.rate(), Y: g.share(q.of)})
+				}
+				slices.SortFunc(line, func(a, b plotter.XY) int {
+					if a.X < b.X {
+						return -1
+					}
+					return 1
+				})
+				addLine(p, a, line, line)
+			}
+			panels[i] = append(panels[i], p)
+		}
+	}
+	shareAxes(panels)
+	return &figure{
+		name: "loss-" + string(m), panels: panels,
+		title:  fmt.Sprintf("Loss against offered rate, with a reader that reads all the time (%s)", m),
+		legend: armEntries(armsOf(gs)),
+		alt:    "Share of the errors that was lost, and that was known only by count, against the offered rate, one line per channel.",
+		notes:  []string{d.kernelNote(gs) + "." + note, modeNote(m)},
+	}
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+
+// Package report makes tables and plots of a recorded run. It reads only what
+// is in the run's directory, so a report can be made again without a guest,
+// and equal records make equal bytes.
+package report
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"wqfan/bench/result"
+)
+
+// The names that Write makes in a run's directory, beside result.BenchFile.
+const (
+	File    = "report.md"
+	plotDir = "plots"
+)
+
+// Write reads the run in dir and writes report.md, bench.txt and the plots
+// beside it. Plots of an earlier report that have no data any more are
+// removed. It does not touch run.json and the raw data.
+func Write(dir string) error {
+	run, err := result.Load(dir)
+	if err != nil {
+		return err
+	}
+	files, err := render(run)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(dir, plotDir), 0o755); err != nil {
+		return fmt.Errorf("make the directory of the plots: %w", err)
+	}
+	for _, f := range files {
+		if err := result.WriteFile(filepath.Join(dir, filepath.FromSlash(f.name)), f.data); err != nil {
+			return err
+		}
+	}
+	return removeStale(dir, files)
+}
+
+// file is one file of the report; its name has slashes.
+type file struct {
+	name string
+	data []byte
+}
+
+// render makes all files in memory, so that an error leaves an old report whole.
+func render(run *result.Run) ([]file, error) {
+	var bench bytes.Buffer
+	if err := result.WriteBench(&bench, run); err != nil {
+		return nil, fmt.Errorf("write %s: %w", result.BenchFile, err)
+	}
+	files := []file{{result.BenchFile, bench.Bytes()}}
+
+	d := newData(run)
+	figs := figures(d)
+	for _, f := range figs {
+		svg, png, err := f.render()
+		if err != nil {
+			return nil, fmt.Errorf("draw %s: %w", f.name, err)
+		}
+		files = append(files, file{path.Join(plotDir, f.name+".svg"), svg}, file{path.Join(plotDir, f.name+".png"), png})
+	}
+	return append(files, file{File, []byte(markdown(d, figs))}), nil
+}
+
+// removeStale removes plots that an earlier report made and this one did not.
+func removeStale(dir string, files []file) error {
+	have := map[string]bool{}
+	for _, f := range files {
+		have[f.name] = true
+	}
+	entries, err := os.ReadDir(filepath.Join(dir, plotDir))
+	if err != nil {
+		return fmt.Errorf("look for old plots: %w", err)
+	}
+	for _, e := range entries {
+		name := path.Join(plotDir, e.Name())
+		ours := strings.HasSuffix(name, ".svg") || strings.HasSuffix(name, ".png")
+		if !ours || have[name] {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, plotDir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove an old plot: %w", err)
+		}
+	}
+	return nil
+}

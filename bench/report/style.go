@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+
+package report
+
+import (
+	"cmp"
+	"image/color"
+	"slices"
+	"strings"
+
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"wqfan/bench/result"
+)
+
+// Okabe and Ito's palette, which people with any colour vision tell apart.
+var (
+	black     = color.RGBA{0x00, 0x00, 0x00, 0xff}
+	orange    = color.RGBA{0xe6, 0x9f, 0x00, 0xff}
+	skyBlue   = color.RGBA{0x56, 0xb4, 0xe9, 0xff}
+	green     = color.RGBA{0x00, 0x9e, 0x73, 0xff}
+	yellow    = color.RGBA{0xf0, 0xe4, 0x42, 0xff}
+	blue      = color.RGBA{0x00, 0x72, 0xb2, 0xff}
+	vermilion = color.RGBA{0xd5, 0x5e, 0x00, 0xff}
+	purple    = color.RGBA{0xcc, 0x79, 0xa7, 0xff}
+
+	paleGreen = color.RGBA{0xb5, 0xe3, 0xd5, 0xff}
+	paleGrey  = color.RGBA{0xd9, 0xd9, 0xd9, 0xff}
+	grey      = color.RGBA{0x80, 0x80, 0x80, 0xff}
+	gridGrey  = color.RGBA{0xe6, 0xe6, 0xe6, 0xff}
+	white     = color.RGBA{0xff, 0xff, 0xff, 0xff}
+)
+
+// armStyle is how a channel looks in every plot: a colour of its own, and a
+// dash and a marker for those who see or print none.
+type armStyle struct {
+	name  string
+	about string
+	color color.RGBA
+	dash  []vg.Length
+	glyph draw.GlyphDrawer
+}
+
+var armStyles = []armStyle{
+	{"fan", "fanotify, mainline FAN_FS_ERROR: merges what is alike", blue, nil, draw.RingGlyph{}},
+	{"fan-detail", "fanotify with detailed records and no merging", skyBlue, []vg.Length{1, 2}, draw.CrossGlyph{}},
+	{"wq-base", "watch_queue with mainline's queue, posted where the error happens", vermilion, []vg.Length{7, 3}, draw.TriangleGlyph{}},
+	{"wq-base-worker", "the same, posted from fserror's worker as fanotify's events are", orange, []vg.Length{7, 2, 1.5, 2}, draw.SquareGlyph{}},
+	{"wq", "watch_queue as the prototype improves it", green, []vg.Length{3, 2}, draw.PlusGlyph{}},
+}
+
+func armRank(name string) int {
+	i := slices.IndexFunc(armStyles, func(s armStyle) bool { return s.name == name })
+	if i < 0 {
+		return len(armStyles)
+	}
+	return i
+}
+
+func compareArms(a, b string) int {
+	return cmp.Or(cmp.Compare(armRank(a), armRank(b)), strings.Compare(a, b))
+}
+
+func styleOf(arm string) armStyle {
+	if i := armRank(arm); i < len(armStyles) {
+		return armStyles[i]
+	}
+	return armStyle{name: arm, color: grey, glyph: draw.CrossGlyph{}}
+}
+
+func (s armStyle) line() draw.LineStyle {
+	return draw.LineStyle{Color: s.color, Width: 1.6, Dashes: s.dash}
+}
+
+func (s armStyle) marker() draw.GlyphStyle {
+	return draw.GlyphStyle{Color: s.color, Radius: 3.4, Shape: s.glyph}
+}
+
+// fate is what can become of an error, and how a plot shows it. The loss that
+// nobody is told of is the one in black.
+type fate struct {
+	name  string
+	of    func(*result.Cell) float64
+	fill  color.RGBA
+	hatch vg.Length // distance of diagonal lines, 0 for none
+	edge  bool
+}
+
+// The two losses.
+var (
+	signalled = fate{"lost, and the reader was told", func(c *result.Cell) float64 { return float64(c.Account.Signalled) }, yellow, 5, true}
+	silent    = fate{"lost silently", func(c *result.Cell) float64 { return float64(c.Account.Silent) }, black, 0, false}
+)
+
+var fates = []fate{
+	{"delivered in detail", func(c *result.Cell) float64 { return float64(c.Account.Detailed) }, green, 0, false},
+	{"delivered as a count only", func(c *result.Cell) float64 { return float64(c.Account.Coalesced) }, paleGreen, 0, false},
+	{"filtered", func(c *result.Cell) float64 { return float64(c.Account.Filtered) }, skyBlue, 0, false},
+	{"refused by fserror", func(c *result.Cell) float64 { return float64(c.Account.Refused) }, paleGrey, 0, false},
+	signalled,
+	silent,
+	{"unexplained", func(c *result.Cell) float64 { return float64(max(0, c.Account.Unexplained())) }, purple, 2.5, true},
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"wqfan/bench/result"
+)
+
+// summaryLines is how many lines Summary returns at most.
+const summaryLines = 10
+
+// Summary returns the run in at most ten lines for a terminal. What went wrong
+// comes first.
+func Summary(run *result.Run) []string {
+	d := newData(run)
+	out := []string{status(d)}
+	if len(d.failed) > 0 {
+		c := d.failed[0]
+		out = append(out, fmt.Sprintf("first failure: %s: %s", oneLine(c.ID), oneLine(c.Err)))
+	}
+	if len(d.broken) > 0 {
+		c := d.broken[0]
+		out = append(out, fmt.Sprintf("does not add up: %s: %v", oneLine(c.ID), c.Account))
+	}
+	var boots []string
+	for _, b := range run.Boots {
+		if s := fmt.Sprintf("%s %s", b.Mode, cpuCount(b.CPUs)); !slices.Contains(boots, s) {
+			boots = append(boots, s)
+		}
+	}
+	out = append(out, d.kernels()+"; "+cmpOr(strings.Join(boots, ", "), "no boot"))
+
+	gs := d.groups[overflow]
+	for _, a := range armsOf(gs) {
+		mine := ofArm(gs, a)
+		g := mine[0]
+		for _, o := range mine { // the largest burst against the largest queue
+			if o.queue.compare(g.queue) < 0 || o.queue == g.queue && o.burst > g.burst {
+				g = o
+			}
+		}
+		out = append(out, fmt.Sprintf("overflow %s, queue %v: of %s errors %s in detail, %s by count, %s lost and told, %s lost silently", a, g.queue, count(g.burst),
+			g.spread(detailed), g.spread(coalesced), g.spread(lostTold), g.spread(lostMute)))
+	}
+	for _, m := range modes {
+		out = appendArms(out, fmt.Sprintf("latency p50/p99 in %s", m.Unit()), inMode(d.groups[latency], m), func(gs []*group) string {
+			for _, g := range gs {
+				if h := g.hist(readTime); h != nil {
+					return figures3(median50(g).Value) + "/" + figures3(float64(h.Data.ValueAtPercentile(99)))
+				}
+			}
+			return "none"
+		})
+	}
+	for _, m := range modes {
+		out = appendArms(out, fmt.Sprintf("no loss up to, per second of guest time (%s)", m), inMode(d.groups[loss], m), func(gs []*group) string {
+			return rateUpTo(byRate(gs), (*group).lossless)
+		})
+	}
+	if gs := d.groups[corruption]; len(gs) > 0 {
+		var records uint64
+		for _, g := range gs {
+			records += g.first().Reader.Records
+		}
+		out = append(out, fmt.Sprintf("real corruption: %s, %s read", plural(uint64(len(gs)), "case", "cases"), plural(records, "record", "records")))
+	}
+	return out[:min(len(out), summaryLines)]
+}
+
+// appendArms adds one line that compares the arms at the first place of gs.
+func appendArms(out []string, what string, gs []*group, show func([]*group) string) []string {
+	ps := places(gs)
+	if len(ps) == 0 {
+		return out
+	}
+	var parts []string
+	for _, a := range armsOf(at(gs, ps[0])) {
+		parts = append(parts, a+" "+show(ofArm(at(gs, ps[0]), a)))
+	}
+	return append(out, fmt.Sprintf("%s, %v: %s", what, ps[0], strings.Join(parts, ", ")))
+}
