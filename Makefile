@@ -44,4 +44,4 @@ prerequisites:
 	@scripts/prerequisites
 
 bin/wqfan:
-	@go build -trimpath -o $@ ./cmd/wqfan
+	@go build -trimpath -ldflags "-s -w" -o $@ ./cmd/wqfan

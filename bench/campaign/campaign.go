@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT
+
+// Package campaign carries out a plan on the host: it makes the disks, boots
+// one guest for each boot of the plan, and records what they send. What was
+// measured before an interruption or a failure stays in the record.
+package campaign
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"wqfan/bench"
+	"wqfan/bench/guest"
+	"wqfan/bench/result"
+	"wqfan/bench/scenario"
+)
+
+// Handler is the name under which the guest's init knows the driver.
+const Handler = "bench"
+
+// Options say how a plan is carried out.
+type Options struct {
+	Plan    scenario.Plan
+	Image   string        // bzImage
+	Kernel  result.Kernel // what is known of it; the guest adds release and command line
+	Mode    result.Mode   // "" takes KVM where it boots, else icount for one CPU and TCG for more
+	MemMiB  int
+	Append  []string // further kernel arguments
+	Dir     string   // where the record lands; "" is Parent/<time>-<kernel>
+	Parent  string
+	Command []string
+	Timeout time.Duration
+
+	// Say is told what goes on, one line at a time; Step that done of all cells
+	// are measured.
+	Say  func(format string, args ...any)
+	Step func(done, all int, cell string)
+}
+
+// Run carries out the plan and returns the directory of its record, which is
+// valid and readable also when the error is not nil. The error of a guest that
+// did not end well is a *guest.Error.
+func Run(ctx context.Context, o Options) (dir string, err error) {
+	header, kvm := describe(ctx, o)
+	dir = o.Dir
+	if dir == "" {
+		dir = filepath.Join(o.Parent, header.Started.Format("20060102-150405")+"-"+o.Kernel.Variant)
+	}
+	w, err := result.Create(dir, header)
+	if err != nil {
+		return dir, &guest.Error{Kind: guest.RunnerFailed, Msg: err.Error(), Err: err}
+	}
+	tmp, err := os.MkdirTemp("", "wqfan-disks-")
+	if err != nil {
+		return dir, err
+	}
+	defer os.RemoveAll(tmp)
+
+	c := &campaign{Options: o, dir: dir, w: w, tmp: tmp, kvm: kvm, planned: header.Planned}
+	var errs []error
+	for i, b := range o.Plan.Boots {
+		if err := c.boot(ctx, fmt.Sprintf("boot%d", i), b); err != nil {
+			errs = append(errs, err)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	err = errors.Join(errs...)
+	reason := ""
+	if err != nil {
+		reason, _, _ = strings.Cut(err.Error(), "\n")
+	}
+	if ctx.Err() != nil {
+		reason = "interrupted"
+	}
+	return dir, errors.Join(err, w.Finish(err == nil, reason))
+}
+
+// campaign is a plan on its way.
+type campaign struct {
+	Options
+	dir, tmp      string
+	w             *result.Writer
+	kvm           bool
+	disks         map[string]string // serial → image
+	done, planned int
+}
+
+func (c *campaign) mode(cpus int) result.Mode {
+	switch {
+	case c.Mode != "":
+		return c.Mode
+	case c.kvm:
+		return result.KVM
+	case cpus == 1:
+		return result.ICount
+	}
+	return result.TCG
+}
+
+// boot runs one guest and records its cells. A cell that the guest could not
+// measure because it died is left out: the run is then not complete.
+func (c *campaign) boot(ctx context.Context, id string, b scenario.Boot) error {
+	mode := c.mode(b.CPUs)
+	serial := id + ".serial.log"
+	m := guest.Machine{
+		Kernel: c.Image, Mode: mode, CPUs: b.CPUs, MemMiB: c.MemMiB, Append: c.Append, Timeout: c.Timeout,
+		SerialLog: filepath.Join(c.dir, serial),
+	}
+	task := bench.Task{Mode: mode, Boot: b, Mounts: map[string]string{}}
+	job := guest.Job{Handler: Handler}
+	if err := c.attach(&m, &job, &task); err != nil {
+		return &guest.Error{Kind: guest.RunnerFailed, Msg: err.Error(), Err: err}
+	}
+	payload, err := json.Marshal(task)
+	if err != nil {
+		return err
+	}
+	job.Payload = payload
+
+	rec := result.Boot{ID: id, Mode: mode, CPUs: b.CPUs, MemMiB: c.MemMiB, Kernel: c.Kernel, Serial: serial, Verdict: "still running"}
+	if err := c.w.Boot(rec); err != nil {
+		return err
+	}
+	job.OnRecord = func(data json.RawMessage) error {
+		var r bench.Record
+		if err := json.Unmarshal(data, &r); err != nil {
+			return fmt.Errorf("a record from the guest: %w", err)
+		}
+		if r.Clock != nil {
+			rec.Clock = *r.Clock
+		}
+		if r.Cell == nil {
+			return nil
+		}
+		r.Cell.Boot = id
+		c.done++
+		if c.Step != nil {
+			c.Step(c.done, c.planned, r.Cell.ID)
+		}
+		return c.w.Cell(*r.Cell)
+	}
+	c.say("%s: %s, %s, %d cells", id, modeInWords(mode), plural(b.CPUs, "CPU"), len(b.Cells))
+	out, err := guest.Run(ctx, m, job)
+	rec.QEMU, rec.WallSecs = out.QEMU, out.Wall.Round(time.Millisecond).Seconds()
+	rec.Kernel.Release, rec.Kernel.Cmdline = out.Hello.Release, out.Hello.Cmdline
+	rec.Verdict = "ok"
+	if err != nil {
+		rec.Verdict, _, _ = strings.Cut(err.Error(), "\n")
+	}
+	for _, warning := range out.Warnings {
+		c.say("%s: the kernel warns: %s", id, warning)
+	}
+	return errors.Join(err, c.w.Boot(rec))
+}
+
+func (c *campaign) say(format string, args ...any) {
+	if c.Say != nil {
+		c.Say(format, args...)
+	}
+}
+
+// describe starts the record: what is asked for, and of which machine.
+func describe(ctx context.Context, o Options) (*result.Run, bool) {
+	mode, why := result.TCG, "not asked for"
+	if o.Mode == "" || o.Mode == result.KVM {
+		mode, why = guest.Detect(ctx, o.Image)
+	}
+	qemu, err := guest.QEMUVersion(ctx)
+	if err != nil {
+		qemu = err.Error()
+	}
+	return &result.Run{
+		Started: time.Now().UTC().Truncate(time.Second),
+		Command: o.Command,
+		Planned: o.Plan.Cells(),
+		Host: result.Host{
+			Kernel: hostRelease(), CPU: cpuModel(), CPUs: runtime.NumCPU(), Go: runtime.Version(),
+			QEMU: qemu, Revision: revision(), KVM: why,
+		},
+	}, mode == result.KVM
+}
+
+func hostRelease() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return "unknown"
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
+
+func cpuModel() string {
+	b, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return "unknown"
+	}
+	for line := range strings.Lines(string(b)) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "unknown"
+}
+
+// revision is the git revision that the binary was built from.
+func revision() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	get := func(key string) string {
+		i := slices.IndexFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == key })
+		if i < 0 {
+			return ""
+		}
+		return info.Settings[i].Value
+	}
+	rev := get("vcs.revision")
+	if get("vcs.modified") == "true" {
+		rev += "+dirty"
+	}
+	return rev
+}
+
+func modeInWords(m result.Mode) string {
+	switch m {
+	case result.ICount:
+		return "QEMU counting instructions (icount)"
+	case result.TCG:
+		return "QEMU without KVM (tcg): loss semantics and ratios only"
+	}
+	return "KVM"
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

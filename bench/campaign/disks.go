@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+
+package campaign
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"wqfan/bench"
+	"wqfan/bench/guest"
+	"wqfan/bench/scenario"
+)
+
+// attach gives the machine the disks that the boot's cells need.
+func (c *campaign) attach(m *guest.Machine, job *guest.Job, task *bench.Task) error {
+	have := map[string]bool{}
+	add := func(serial string, mount bool) error {
+		if have[serial] {
+			return nil
+		}
+		have[serial] = true
+		image, err := c.image(serial)
+		if err != nil {
+			return err
+		}
+		m.Disks = append(m.Disks, guest.Disk{Image: image, Serial: serial})
+		if mount {
+			dir := "/mnt/" + serial
+			task.Mounts[serial] = dir
+			job.Mounts = append(job.Mounts, guest.Mount{Disk: len(m.Disks) - 1, Dir: dir, Type: serial})
+		}
+		return nil
+	}
+	for _, cell := range task.Boot.Cells {
+		serial, mount := cell.FS, true
+		if cell.Scenario == scenario.Corruption {
+			mount = false
+			if serial = bench.SpareXFS; cell.FS == "ext4" {
+				serial = bench.BrokenExt4
+			}
+		}
+		if err := add(serial, mount); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// image makes the disk of a serial number, once for all boots: what a guest
+// writes does not reach it.
+func (c *campaign) image(serial string) (string, error) {
+	if c.disks[serial] != "" {
+		return c.disks[serial], nil
+	}
+	// The label sets the UUID: XFS mounts no two of the same.
+	img := guest.Image{FS: serial, Label: serial}
+	switch serial {
+	case bench.SpareXFS:
+		img.FS = "xfs"
+	case bench.BrokenExt4:
+		img.FS = "ext4"
+	}
+	name, err := c.create(serial, img)
+	if err != nil {
+		return "", fmt.Errorf("make the disk %s: %w", serial, err)
+	}
+	if c.disks == nil {
+		c.disks = map[string]string{}
+	}
+	c.disks[serial] = name
+	return name, nil
+}
+
+// create makes one image; the ext4 of the corruption scenario gets a directory
+// and an inode that are then broken with debugfs.
+func (c *campaign) create(serial string, img guest.Image) (string, error) {
+	dir := filepath.Join(c.tmp, serial)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", err
+	}
+	if serial != bench.BrokenExt4 {
+		return img.Create(dir)
+	}
+	content := filepath.Join(dir, "content")
+	if err := os.MkdirAll(filepath.Join(content, bench.BadDir), 0o755); err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(content, bench.BadDir, "x"), nil, 0o644); err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(content, bench.BadFile), []byte("lost\n"), 0o644); err != nil {
+		return "", err
+	}
+	img.Dir = content
+	name, err := img.Create(dir)
+	if err != nil {
+		return "", err
+	}
+	return name, guest.Debugfs(name, []string{
+		"zap_block -f /" + bench.BadDir + " -p 0x5a 0",
+		"set_inode_field /" + bench.BadFile + " mode 0170000",
+	})
+}

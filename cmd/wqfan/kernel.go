@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"text/tabwriter"
+
+	"wqfan/bench/kernel"
+)
+
+// kernelCmd is `wqfan kernel`.
+type kernelCmd struct {
+	Build kernelBuildCmd `cmd:"" help:"Build a kernel and print the path of its bzImage. A kernel in the cache is not built again."`
+	List  kernelListCmd  `cmd:"" help:"List the kernels in the cache."`
+	Path  kernelPathCmd  `cmd:"" help:"Print the path of a built kernel's bzImage, and fail when it is not in the cache."`
+	Clean kernelCleanCmd `cmd:"" help:"Remove kernels and unpacked trees from the cache."`
+}
+
+// kernelFlags say which kernel is meant.
+type kernelFlags struct {
+	Variant string `enum:"patched,stock" default:"patched" help:"patched, or stock: the same base and configuration without the series."`
+	Source  string `placeholder:"DIR|TARBALL" env:"KSRC" help:"Linux source to use instead of the one in the cache or Debian's."`
+	Series  string `placeholder:"DIR" type:"existingdir" help:"Series to use instead of the one in this program: *.patch and config/."`
+	Upto    int    `placeholder:"N" help:"Apply only the first N patches."`
+}
+
+func (f kernelFlags) options() kernel.Options {
+	return kernel.Options{Variant: f.Variant, Source: f.Source, SeriesDir: f.Series, Upto: f.Upto}
+}
+
+type kernelBuildCmd struct {
+	kernelFlags
+	Jobs int `short:"j" placeholder:"N" help:"Jobs of make; the number of CPUs by default."`
+}
+
+// Run builds.
+func (c *kernelBuildCmd) Run(ctx context.Context) error {
+	o := c.options()
+	o.Jobs = c.Jobs
+	o.Progress = kernel.NewProgress(os.Stderr)
+	im, err := kernel.Build(ctx, o)
+	if err != nil {
+		return err
+	}
+	fmt.Println(im.Path)
+	return nil
+}
+
+type kernelListCmd struct{}
+
+// Run lists.
+func (c *kernelListCmd) Run(context.Context) error {
+	images, err := kernel.List(kernel.Options{})
+	if err != nil {
+		return err
+	}
+	if len(images) == 0 {
+		fmt.Fprintln(os.Stderr, "no kernel in the cache: build one with `wqfan kernel build`")
+		return nil
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "VARIANT\tRELEASE\tBASE\tPATCHES\tSERIES\tCONFIG\tBUILT\tPATH")
+	for _, im := range images {
+		series := im.Series
+		if series == "" {
+			series = "-"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", im.Variant, im.Release, im.Base, len(im.Patches),
+			series, im.Config, im.Built.Format("2006-01-02 15:04"), im.Path)
+	}
+	return w.Flush()
+}
+
+type kernelPathCmd struct {
+	kernelFlags
+}
+
+// Run prints the path.
+func (c *kernelPathCmd) Run(ctx context.Context) error {
+	im, err := kernel.Find(ctx, c.options())
+	if err != nil {
+		return err
+	}
+	fmt.Println(im.Path)
+	return nil
+}
+
+type kernelCleanCmd struct {
+	Sources bool `help:"Remove the tarballs too: the next build fetches one."`
+}
+
+// Run cleans.
+func (c *kernelCleanCmd) Run(context.Context) error {
+	return kernel.Clean(kernel.Options{}, c.Sources)
+}

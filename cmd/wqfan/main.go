@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+
+// Command wqfan measures how the kernel tells user space about filesystem
+// errors: through fanotify, and through watch_queue with the series in
+// kernel-patches. The same static binary is the tool on the host and the init
+// of the guests that it boots.
+//
+// Exit statuses: 0 ok, 1 a test or a cell failed, 2 usage, 3 the accounting
+// identity is broken, 4 the guest panicked or died, 5 the guest hung, 6 the
+// runner failed, 130 interrupted.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/sys/unix"
+
+	"wqfan/bench"
+	"wqfan/bench/campaign"
+	"wqfan/bench/guest"
+)
+
+// cli is what can be asked of wqfan.
+type cli struct {
+	Run       runCmd       `cmd:"" help:"Boot guests, flood the channels, account for every error, write a report."`
+	Report    reportCmd    `cmd:"" help:"Make the report, the plots and bench.txt of a run again, offline."`
+	Scenarios scenariosCmd `cmd:"" help:"Show the scenarios, the arms and the cells of the matrix."`
+	Kernel    kernelCmd    `cmd:"" help:"Build, list and remove the kernels that the guests boot."`
+}
+
+func main() {
+	if guest.IsInit() {
+		guest.Main(map[string]guest.Handler{campaign.Handler: inGuest})
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	defer stop()
+
+	var c cli
+	k := kong.Parse(&c, kong.Name("wqfan"), kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Description("Filesystem errors through fanotify and watch_queue, measured side by side."),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Exit(func(status int) {
+			if status != 0 {
+				status = guest.ExitUsage
+			}
+			os.Exit(status)
+		}))
+	if err := k.Run(); err != nil {
+		fail(err)
+	}
+}
+
+// fail says what went wrong, with what the guest said around it, and ends with
+// the status that stands for it.
+// usage marks an error of what was asked for.
+func usage(err error) error { return usageError{err} }
+
+type usageError struct{ error }
+
+func (u usageError) Unwrap() error { return u.error }
+
+func fail(err error) {
+	fmt.Fprintf(os.Stderr, "wqfan: %v\n", err)
+	var g *guest.Error
+	if errors.As(err, &g) && len(g.Context) > 0 {
+		fmt.Fprintln(os.Stderr, g.Detail())
+	}
+	if errors.As(err, new(usageError)) {
+		os.Exit(guest.ExitUsage)
+	}
+	os.Exit(guest.ExitStatus(err))
+}
+
+// inGuest is the driver as the guest's init runs it.
+func inGuest(ctx context.Context, payload json.RawMessage, out *guest.Output) error {
+	var task bench.Task
+	if err := json.Unmarshal(payload, &task); err != nil {
+		return fmt.Errorf("the task: %w", err)
+	}
+	err := bench.Run(ctx, task, func(r bench.Record) error { return out.Record(r) }, func(text string) { out.Progress(text) })
+	if errors.Is(err, bench.ErrIdentity) {
+		return fmt.Errorf("%w: %w", guest.IdentityBroken, err)
+	}
+	return err
+}

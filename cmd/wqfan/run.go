@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"wqfan/bench/campaign"
+	"wqfan/bench/kernel"
+	"wqfan/bench/report"
+	"wqfan/bench/result"
+	"wqfan/bench/scenario"
+)
+
+type selection struct {
+	Scenario []string `arg:"" optional:"" help:"Scenarios; all where none is named. 'wqfan scenarios' lists them."`
+	Arm      []string `help:"Arms; all where none is named." placeholder:"NAME"`
+	FS       []string `name:"fs" help:"Filesystems: ext4, xfs." placeholder:"NAME"`
+	CPUs     []int    `name:"cpus" help:"Guests with so many CPUs; 1 and 2 where none is given." placeholder:"N"`
+	Full     bool     `help:"The whole matrix rather than the quick one."`
+	Seed     uint64   `help:"Seed of the Poisson schedules." default:"1"`
+}
+
+func (s selection) plan() (scenario.Plan, error) {
+	return scenario.New(scenario.Select{Scenarios: s.Scenario, Arms: s.Arm, FS: s.FS, CPUs: s.CPUs, Full: s.Full, Seed: s.Seed})
+}
+
+type runCmd struct {
+	selection `embed:""`
+	Mode      string        `help:"auto, kvm, tcg or icount. auto takes KVM where a kernel boots under it, else icount for one CPU and tcg for more." enum:"auto,kvm,tcg,icount" default:"auto"`
+	ICount    bool          `name:"icount" help:"Short for --mode icount --cpus 1: guest time counts instructions."`
+	Variant   string        `help:"Kernel to build and boot: patched or stock." default:"patched"`
+	Source    string        `help:"Kernel source, a directory or tarball; see 'wqfan kernel build --help'." env:"KSRC" placeholder:"PATH"`
+	Kernel    string        `help:"Boot this bzImage instead of building one." type:"existingfile" placeholder:"FILE"`
+	Mem       int           `help:"MiB of guest memory." default:"1024"`
+	Append    []string      `help:"Further kernel arguments." placeholder:"ARG"`
+	Timeout   time.Duration `help:"Bound on one boot." default:"30m"`
+	Out       string        `help:"Directory of the record; a new one below reports/local where empty." placeholder:"DIR"`
+}
+
+func (r *runCmd) Run(ctx context.Context) error {
+	if r.ICount {
+		r.Mode, r.CPUs = string(result.ICount), []int{1}
+	}
+	plan, err := r.plan()
+	if err != nil {
+		return usage(err)
+	}
+	if plan.Cells() == 0 {
+		return usage(errors.New("nothing to run: the selection takes no cell of the matrix"))
+	}
+	o := campaign.Options{
+		Plan: plan, Mode: result.Mode(r.Mode), MemMiB: r.Mem, Append: r.Append, Dir: r.Out, Parent: "reports/local",
+		Command: os.Args[1:], Timeout: r.Timeout,
+	}
+	if r.Mode == "auto" {
+		o.Mode = ""
+	}
+	if r.Kernel != "" {
+		o.Image, o.Kernel = r.Kernel, result.Kernel{Variant: "given"}
+	} else {
+		im, err := kernel.Build(ctx, kernel.Options{Source: r.Source, Variant: r.Variant, Progress: kernel.NewProgress(os.Stderr)})
+		if err != nil {
+			return err
+		}
+		o.Image = im.Path
+		o.Kernel = result.Kernel{Variant: im.Variant, Base: im.Base, Series: im.Series, Config: im.Config, CC: im.CC}
+	}
+	show := newMeter(plan.Cells())
+	o.Say, o.Step = show.say, show.step
+	dir, runErr := campaign.Run(ctx, o)
+	show.finish()
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return runErr
+	}
+	return errors.Join(runErr, finish(dir))
+}
+
+// finish writes the report of a run, whole or not, and says where it is.
+func finish(dir string) error {
+	if err := report.Write(dir); err != nil {
+		return fmt.Errorf("report on %s: %w", dir, err)
+	}
+	run, err := result.Load(dir)
+	if err != nil {
+		return err
+	}
+	for _, line := range report.Summary(run) {
+		fmt.Println(line)
+	}
+	fmt.Println(dir)
+	return nil
+}
+
+type reportCmd struct {
+	Dir string `arg:"" help:"Directory of a run: it holds run.json." type:"existingdir"`
+}
+
+func (r *reportCmd) Run() error { return finish(r.Dir) }
+
+type scenariosCmd struct {
+	selection `embed:""`
+	Cells     bool `help:"List every cell."`
+}
+
+func (s *scenariosCmd) Run() error {
+	plan, err := s.plan()
+	if err != nil {
+		return usage(err)
+	}
+	if s.Cells {
+		for _, b := range plan.Boots {
+			for _, c := range b.Cells {
+				fmt.Println(c.ID())
+			}
+		}
+		return nil
+	}
+	for _, sc := range scenario.All() {
+		fmt.Printf("%-12s %s\n", sc.Name, sc.About)
+	}
+	fmt.Println()
+	for _, a := range scenario.Arms() {
+		fmt.Printf("%-16s %s\n", a.Name, a.About)
+	}
+	fmt.Printf("\n%d cells in %d boots; --cells lists them\n", plan.Cells(), len(plan.Boots))
+	return nil
+}
+
+// meter shows how far a run is: a bar on a terminal, lines elsewhere.
+type meter struct {
+	bar  *progressbar.ProgressBar
+	last string
+}
+
+func newMeter(cells int) *meter {
+	m := &meter{}
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		m.bar = progressbar.NewOptions(cells, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowCount(),
+			progressbar.OptionSetWidth(30), progressbar.OptionClearOnFinish(), progressbar.OptionSetDescription("cells"))
+	}
+	return m
+}
+
+func (m *meter) say(format string, args ...any) {
+	if m.bar != nil {
+		_ = m.bar.Clear()
+	}
+	fmt.Fprintf(os.Stderr, format+"\n", args...)
+}
+
+// step draws the bar, or says a line when another arm begins.
+func (m *meter) step(done, all int, cell string) {
+	if m.bar != nil {
+		_ = m.bar.Set(done)
+		return
+	}
+	head := cell
+	if i := strings.Index(cell, "/arm="); i >= 0 {
+		if j := strings.IndexByte(cell[i+5:], '/'); j >= 0 {
+			head = cell[:i+5+j]
+		}
+	}
+	if head != m.last || done == all {
+		fmt.Fprintf(os.Stderr, "%d/%d %s\n", done, all, cell)
+		m.last = head
+	}
+}
+
+func (m *meter) finish() {
+	if m.bar != nil {
+		_ = m.bar.Finish()
+	}
+}
