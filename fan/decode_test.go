@@ -212,6 +212,11 @@ func TestCaptured(t *testing.T) {
 	}
 }
 
+// The patch that an error names must be in the series.
+func TestPatchNames(t *testing.T) {
+	golden.Patches(t, "../kernel-patches", patchCounters)
+}
+
 func TestDecodeAllocatesNothing(t *testing.T) {
 	b := event(unix.FAN_FS_ERROR, fid(1, ino32), info(infoPIDFD, int32(9)), broken)
 	var e fserr.Event

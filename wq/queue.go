@@ -133,6 +133,12 @@ func (q *Queue) Unwatch(path string) error {
 	return q.watchErrors("unwatch errors of "+path, path, fsErrorWatch{watchID: -1})
 }
 
+// Patches of the series that a kernel may lack.
+const (
+	patchSource   = "fserror: notify pipes of filesystem errors"
+	patchCounters = "watch_queue: count what each watch posts, filters and loses"
+)
+
 // watchErrors is FS_IOC_WATCH_ERRORS.
 func (q *Queue) watchErrors(op, path string, w fsErrorWatch) error {
 	return q.r.Do(op, func(fd int) error {
@@ -145,7 +151,7 @@ func (q *Queue) watchErrors(op, path string, w fsErrorWatch) error {
 		w.queueFD = int32(fd)
 		err = ioctl(file, fsIocWatchErrors, unsafe.Pointer(&w))
 		if err == unix.ENOTTY {
-			return fmt.Errorf("%w: %w (the kernel lacks the patch %q)", errors.ErrUnsupported, err, "fserror: add a watch_queue source")
+			return fmt.Errorf("%w: %w (the kernel lacks the patch %q)", errors.ErrUnsupported, err, patchSource)
 		}
 		return err
 	}, map[error]string{

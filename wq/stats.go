@@ -67,4 +67,4 @@ func parseStats(b []byte) (Stats, error) {
 
 // errNoCounters is what Stats gives on a kernel without the series.
 var errNoCounters = fmt.Errorf("counters of the watch queue: %w (the kernel lacks the patch %q)",
-	errors.ErrUnsupported, "watch_queue: count what each watch posts, filters and loses")
+	errors.ErrUnsupported, patchCounters)
