@@ -364,7 +364,7 @@ func TestFailedBuildShowsFirstError(t *testing.T) {
 func TestInterrupt(t *testing.T) {
 	pids := filepath.Join(t.TempDir(), "pids")
 	o := Options{CacheDir: t.TempDir(), SeriesDir: fakeSeries(t, nil), Source: fakeTree{
-		// The second one ignores what make tells it.
+		// The second one would not stop when asked to.
 		before: "sleep 1000 & echo $$! >>" + pids + "; (trap '' TERM; sleep 1001) & echo $$! >>" + pids + "; echo $$$$ >>" + pids + "; wait",
 	}.write(t)}
 	ctx, cancel := context.WithCancel(t.Context())

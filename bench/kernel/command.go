@@ -36,15 +36,16 @@ func cleanEnv() []string {
 	return env
 }
 
-// run runs a program. When ctx ends, the whole group is told to stop, then
-// killed; run returns when none of it is left.
+// run runs a program. When ctx ends, the whole group is killed: all that it
+// writes is thrown away, so there is nothing to end in good order. run returns
+// when none of it is left.
 func (c command) run(ctx context.Context, argv ...string) error {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = c.dir
 	cmd.Env = append(cleanEnv(), c.env...)
 	cmd.Stdin = c.stdin
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
 	var out io.Writer = io.Discard
 	if c.out != nil {
