@@ -62,23 +62,21 @@ func ceil125(v float64) float64 {
 	return f
 }
 
-// shareAxis is 0 to 100 %, with room above for text.
-func shareAxis(a *plot.Axis, room float64) {
-	a.Min, a.Max = 0, 100+room
+// shareAxis is 0 to 100 %, with room for markers below and text above.
+func shareAxis(a *plot.Axis, below, above float64) {
+	a.Min, a.Max = -below, 100+above
 	var ticks plot.ConstantTicks
 	for v := 0.0; v <= 100; v += 25 {
-		ticks = append(ticks, plot.Tick{Value: v, Label: percentTick(v)})
+		ticks = append(ticks, plot.Tick{Value: v, Label: short(v) + " %"})
 	}
 	a.Tick.Marker = ticks
 }
-
-func percentTick(v float64) string { return short(v) + " %" }
 
 // tailAxis is 1/(1-p) up to n values, labelled with p.
 func tailAxis(a *plot.Axis, n float64) {
 	a.Scale = plot.LogScale{}
 	a.Min, a.Max = 1, max(10, math.Pow(10, math.Ceil(math.Log10(n)-1e-9)))
-	ticks := plot.ConstantTicks{{Value: 1, Label: "0 %"}, {Value: 2, Label: "50 %"}}
+	ticks := plot.ConstantTicks{{Value: 2, Label: "50 %"}}
 	digits := []string{"90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %"}
 	for i, d := range digits {
 		v := math.Pow(10, float64(i+1))

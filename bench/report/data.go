@@ -200,15 +200,15 @@ func newData(run *result.Run) *data {
 		case c.Account.Unexplained() != 0:
 			d.broken = append(d.broken, c)
 		}
-		k := key{place{d.boots[c.Boot].Mode, c.FS, c.CPUs}, c.Scenario, c.Arm, c.Point}
+		k := key{place{d.boots[c.Boot].Mode, clean(c.FS), c.CPUs}, c.Scenario, clean(c.Arm), clean(c.Point)}
 		g := index[k]
 		if g == nil {
-			g = &group{place: k.place, arm: c.Arm, point: c.Point, queue: queue{c.Params.Queue, c.Params.Filler}, burst: c.Params.Errors}
+			g = &group{place: k.place, arm: k.arm, point: k.point, queue: queue{c.Params.Queue, c.Params.Filler}, burst: c.Params.Errors}
 			index[k] = g
 			d.groups[c.Scenario] = append(d.groups[c.Scenario], g)
 		}
 		g.cells = append(g.cells, c)
-		arms[c.Arm] = true
+		arms[k.arm] = true
 	}
 	for _, gs := range d.groups {
 		slices.SortStableFunc(gs, func(a, b *group) int {

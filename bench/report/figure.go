@@ -40,8 +40,9 @@ const (
 	margin   = 10
 	lineStep = 13 // from one line of notes to the next
 	swatch   = 26
-	leftWith = 60 // vertical label and tick labels
-	left     = 14
+	leftWith = 48 // vertical label and tick labels
+	left     = 22
+	right    = 18
 	below    = 12
 	baseWith = 38 // horizontal label and tick labels
 	titled   = 20 // a panel's title
@@ -134,7 +135,7 @@ func (f *figure) draw(cs vg.CanvasSizer) {
 	}
 
 	cols := vg.Length(len(f.panels[0]))
-	w := (c.Max.X - c.Min.X - 2*margin - leftWith - (cols-1)*left) / cols
+	w := (c.Max.X - c.Min.X - margin - right - leftWith - (cols-1)*left) / cols
 	h := f.panelHeight()
 	top := c.Max.Y - f.header()
 	for _, row := range f.panels {
@@ -157,8 +158,10 @@ func (f *figure) draw(cs vg.CanvasSizer) {
 func drawPanel(c draw.Canvas, p *plot.Plot, data vg.Rectangle) {
 	heading := textStyle(9.5, xfont.WeightBold, black)
 	heading.YAlign = draw.YBottom
-	c.FillText(heading, vg.Point{X: data.Min.X, Y: data.Max.Y + 4}, p.Title.Text)
+	title := p.Title.Text
+	c.FillText(heading, vg.Point{X: data.Min.X, Y: data.Max.Y + 4}, title)
 	p.Title.Text = ""
+	defer func() { p.Title.Text = title }()
 
 	c.Rectangle = data
 	for range 8 {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -130,7 +131,18 @@ func (t *table) String() string {
 	return b.String()
 }
 
-// oneLine makes text of a record safe for one line or cell of Markdown.
+// clean makes one line of text from a record, without control characters.
+func clean(s string) string {
+	printable := strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, s)
+	return strings.Join(strings.Fields(printable), " ")
+}
+
+// oneLine makes text from a record safe for one line or cell of Markdown.
 func oneLine(s string) string {
-	return strings.ReplaceAll(strings.Join(strings.Fields(s), " "), "|", `\|`)
+	return strings.ReplaceAll(clean(s), "|", `\|`)
 }

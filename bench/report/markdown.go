@@ -260,8 +260,8 @@ func coalesced(c *result.Cell) uint64 { return c.Account.Coalesced }
 func lostTold(c *result.Cell) uint64  { return c.Account.Signalled }
 func lostMute(c *result.Cell) uint64  { return c.Account.Silent }
 
-// where names several places in few words.
-func where(ps []place) string {
+// whereAll names several places in few words.
+func whereAll(ps []place) string {
 	var fs, cpus []string
 	pairs := map[string]bool{}
 	for _, p := range ps {
@@ -307,7 +307,7 @@ func mergeRows(rows []placedRow, at int) [][]string {
 	}
 	var out [][]string
 	for _, m := range merged {
-		out = append(out, slices.Insert(slices.Clone(m.cells), at, where(m.places)))
+		out = append(out, slices.Insert(slices.Clone(m.cells), at, whereAll(m.places)))
 	}
 	return out
 }

@@ -47,9 +47,9 @@ func (d *data) kernelNote(gs []*group) string {
 	var releases []string
 	for _, g := range gs {
 		k := d.boots[g.first().Boot].Kernel
-		s := "Linux " + oneLine(k.Release)
+		s := "Linux " + clean(k.Release)
 		if k.Variant != "" {
-			s += " (" + oneLine(k.Variant) + ")"
+			s += " (" + clean(k.Variant) + ")"
 		}
 		if !slices.Contains(releases, s) {
 			releases = append(releases, s)
@@ -76,8 +76,8 @@ func modeNote(m result.Mode) string {
 }
 
 // fateFigure shows the fate of every error against the size of the burst.
-func fateFigure(d *data, where place) *figure {
-	gs := at(d.groups[overflow], where)
+func fateFigure(d *data, spot place) *figure {
+	gs := at(d.groups[overflow], spot)
 	var bursts []uint64
 	for _, g := range gs {
 		if !slices.Contains(bursts, g.burst) {
@@ -91,9 +91,18 @@ func fateFigure(d *data, where place) *figure {
 	}
 
 	arms := armsOf(gs)
+	columns := make([][]fateBars, len(arms))
 	rows := 0
-	for _, a := range arms {
-		rows = max(rows, len(queuesOf(ofArm(gs, a))))
+	for j, a := range arms {
+		for _, q := range queuesOf(ofArm(gs, a)) {
+			bars := fateBars{queues: []queue{q}, groups: ofQueue(ofArm(gs, a), q), bursts: bursts}
+			if i := slices.IndexFunc(columns[j], bars.alike); i >= 0 {
+				columns[j][i].queues = append(columns[j][i].queues, q)
+				continue
+			}
+			columns[j] = append(columns[j], bars)
+		}
+		rows = max(rows, len(columns[j]))
 	}
 	panels := make([][]*plot.Plot, rows)
 	for i := range panels {
@@ -101,13 +110,12 @@ func fateFigure(d *data, where place) *figure {
 	}
 	seen := map[string]bool{}
 	for j, a := range arms {
-		for i, q := range queuesOf(ofArm(gs, a)) {
-			p := panel(fmt.Sprintf("%s, queue %v", a, q))
+		for i, bars := range columns[j] {
+			p := panel(fmt.Sprintf("%s, queue %s", a, bars.names()))
 			p.X.Label.Text = "errors in the burst"
 			p.Y.Label.Text = "share of the errors"
 			categoryAxis(&p.X, labels)
-			shareAxis(&p.Y, 22)
-			bars := fateBars{groups: ofQueue(ofArm(gs, a), q), bursts: bursts}
+			shareAxis(&p.Y, 0, 22)
 			p.Add(bars)
 			for _, f := range fates {
 				seen[f.name] = seen[f.name] || bars.any(f)
@@ -118,16 +126,18 @@ func fateFigure(d *data, where place) *figure {
 	shareAxes(panels)
 
 	f := &figure{
-		name:   "fate-" + where.slug(),
-		title:  fmt.Sprintf("Fate of every error in a burst that nobody reads: %v", where),
+		name:   "fate-" + spot.slug(),
+		title:  fmt.Sprintf("Fate of every error in a burst that nobody reads: %v", spot),
 		panels: panels,
-		alt:    fmt.Sprintf("Stacked bars: the fate of every error against the size of the burst, on %v, for each channel and queue size.", where),
+		alt:    fmt.Sprintf("Stacked bars: the fate of every error against the size of the burst, on %v, for each channel and queue size.", spot),
 		notes: []string{
-			fmt.Sprintf("%s, mode %s. Queue: records it may hold, and how many of them other events had taken before.", d.kernelNote(gs), where.mode),
+			fmt.Sprintf("%s, mode %s. Queue: records it may hold, and how many of them other events had taken before.", d.kernelNote(gs), spot.mode),
 			"Above a bar: errors delivered in detail.",
 		},
 	}
-	if !seen[silent.name] {
+	if seen[silent.name] {
+		f.notes[1] = "Above a bar: errors delivered in detail; above those, in bold, errors lost silently."
+	} else {
 		f.notes[1] += " No error was lost silently."
 	}
 	for _, ft := range fates {
@@ -141,8 +151,27 @@ func fateFigure(d *data, where place) *figure {
 
 // fateBars draws one stacked bar for each burst.
 type fateBars struct {
+	queues []queue // one, and those at which every error had the same fate
 	groups []*group
 	bursts []uint64
+}
+
+// alike says that in both every error had the same fate.
+func (b fateBars) alike(o fateBars) bool {
+	return slices.EqualFunc(b.groups, o.groups, func(g, h *group) bool {
+		return g.burst == h.burst && slices.EqualFunc(g.cells, h.cells, func(c, d result.Cell) bool { return c.Account == d.Account })
+	})
+}
+
+func (b fateBars) names() string {
+	if n := len(b.queues) - 1; n > 1 {
+		return fmt.Sprintf("%v (and %d alike)", b.queues[0], n)
+	}
+	var names []string
+	for _, q := range b.queues {
+		names = append(names, q.String())
+	}
+	return strings.Join(names, "; ")
 }
 
 func (b fateBars) any(f fate) bool {
@@ -175,7 +204,7 @@ func (b fateBars) Plot(c draw.Canvas, p *plot.Plot) {
 			}
 			from = to
 			if f.name == silent.name && sum > 0 {
-				c.FillText(loud, vg.Point{X: x(i), Y: y(111)}, short(sum/float64(len(g.cells)))+" silent")
+				c.FillText(loud, vg.Point{X: x(i), Y: y(111)}, short(sum/float64(len(g.cells))))
 			}
 		}
 		c.FillText(small, vg.Point{X: x(i), Y: y(101)}, short(g.median(func(c *result.Cell) float64 { return float64(c.Account.Detailed) }).Value))
@@ -268,7 +297,7 @@ func keptFigure(d *data, gs []*group) *figure {
 			p.Y.Label.Text = "error records kept"
 			logAxis(&p.X, xs)
 			logAxis(&p.Y, ys)
-			p.Y.Min = none
+			p.Y.Min = none * 0.7
 			p.Y.Tick.Marker = plot.TickerFunc(func(lo, hi float64) []plot.Tick {
 				return append(logTicks(1, hi), plot.Tick{Value: none, Label: "0"})
 			})
@@ -342,12 +371,18 @@ func (l endLabels) Plot(c draw.Canvas, p *plot.Plot) {
 	x, y := p.Transforms(&c)
 	sty := textStyle(7.5, xfont.WeightNormal, black)
 	sty.XAlign, sty.YAlign = draw.XRight, draw.YBottom
+	halo := sty
+	halo.Color = white
 	for _, e := range l {
 		label := "queue " + strings.Join(e.queues, "; ")
 		if len(e.queues) > 2 {
 			label = fmt.Sprintf("%d queue sizes", len(e.queues))
 		}
-		c.FillText(sty, vg.Point{X: x(e.at.X) + 4, Y: y(e.at.Y) + 3.5}, label)
+		at := vg.Point{X: x(e.at.X) + 4, Y: y(e.at.Y) + 3}
+		for _, d := range []vg.Point{{X: -1}, {X: 1}, {Y: -1}, {Y: 1}} { // a halo, for what lies below
+			c.FillText(halo, at.Add(d), label)
+		}
+		c.FillText(sty, at, label)
 	}
 }
 
@@ -368,7 +403,7 @@ func latencyFigure(d *data, m result.Mode, gs []*group) *figure {
 	panels := make([][]*plot.Plot, len(points))
 	for i, point := range points {
 		for _, w := range wheres {
-			p := panel(fmt.Sprintf("%v, %s", w, oneLine(point)))
+			p := panel(fmt.Sprintf("%v, %s", w, strings.ReplaceAll(point, "=", " ")))
 			p.X.Label.Text = "percentile"
 			p.Y.Label.Text = m.Unit()
 			tailAxis(&p.X, most)
@@ -434,7 +469,7 @@ func lossFigure(d *data, m result.Mode, gs []*group) *figure {
 			p.X.Label.Text = "errors offered per second of guest time"
 			p.Y.Label.Text = "share of the errors"
 			logAxis(&p.X, rates)
-			shareAxis(&p.Y, 5)
+			shareAxis(&p.Y, 4, 4)
 			for _, a := range armsOf(gs) {
 				var line plotter.XYs
 				for _, g := range ofArm(at(gs, w), a) {

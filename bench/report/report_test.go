@@ -1,0 +1,530 @@
+// SPDX-License-Identifier: MIT
+
+package report
+
+import (
+	"bytes"
+	"encoding/xml"
+	"flag"
+	"fmt"
+	"image/png"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/google/go-cmp/cmp"
+	"gonum.org/v1/plot"
+
+	"wqfan/bench/result"
+	"wqfan/bench/result/resulttest"
+	"wqfan/fserr"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// record writes a run and returns its directory.
+func record(t *testing.T, boots []result.Boot, cells []result.Cell, finish func(*result.Writer) error) string {
+	t.Helper()
+	dir := t.TempDir()
+	header := resulttest.Header()
+	header.Planned = len(cells)
+	w, err := result.Create(dir, header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range boots {
+		if err := w.Boot(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range cells {
+		if err := w.Cell(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if finish == nil {
+		finish = func(w *result.Writer) error { return w.Finish(true, "") }
+	}
+	if err := finish(w); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// write makes the report of dir and returns report.md.
+func write(t *testing.T, dir string) string {
+	t.Helper()
+	if err := Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, File))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// tree returns the files below dir by name.
+func tree(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	err := filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(name)
+		rel, _ := filepath.Rel(dir, name)
+		out[filepath.ToSlash(rel)] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), got); d != "" {
+		t.Errorf("%s (-want +got; -update writes it):\n%s", file, d)
+	}
+}
+
+func TestReport(t *testing.T) {
+	dir := t.TempDir()
+	resulttest.Write(t, dir)
+	before := tree(t, dir)
+	golden(t, "report.md", write(t, dir))
+
+	run, err := result.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "summary.txt", strings.Join(Summary(run), "\n")+"\n")
+
+	after := tree(t, dir)
+	for name, b := range before {
+		if after[name] != b {
+			t.Errorf("the report changed %s, which is a record", name)
+		}
+	}
+
+	// In another directory the same record gives the same bytes.
+	other := t.TempDir()
+	for name, b := range before {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(other, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(other, name), []byte(b), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, other)
+	compareTrees(t, after, tree(t, other))
+
+	// And so it does again in the same one, where a plot is removed that no
+	// longer has data.
+	stale := filepath.Join(dir, plotDir, "latency-kvm.png")
+	if err := os.WriteFile(stale, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir)
+	compareTrees(t, after, tree(t, dir))
+
+	for name, b := range after {
+		switch {
+		case strings.HasSuffix(name, ".png"):
+			checkPNG(t, name, b)
+		case strings.HasSuffix(name, ".svg"):
+			if err := xml.Unmarshal([]byte(b), new(struct{})); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			for _, want := range []string{"<svg", "</svg>", "font-family:'Liberation Sans',Arial", "Linux 7.3.4-wqfan (patched)"} {
+				if !strings.Contains(b, want) {
+					t.Errorf("%s: no %q", name, want)
+				}
+			}
+		}
+	}
+	for _, link := range links(after[File]) {
+		if _, ok := after[link]; !ok {
+			t.Errorf("report.md points at %s, which is not there", link)
+		}
+	}
+}
+
+func compareTrees(t *testing.T, want, got map[string]string) {
+	t.Helper()
+	for name := range want {
+		if got[name] != want[name] {
+			t.Errorf("%s is not the same again", name)
+		}
+	}
+	for name := range got {
+		if _, ok := want[name]; !ok {
+			t.Errorf("%s is new", name)
+		}
+	}
+}
+
+// links returns the targets of the Markdown links.
+func links(md string) (out []string) {
+	for _, part := range strings.Split(md, "](")[1:] {
+		target, _, _ := strings.Cut(part, ")")
+		out = append(out, target)
+	}
+	return out
+}
+
+// checkPNG looks for a picture with content up to, and not beyond, its edges.
+func checkPNG(t *testing.T, name, b string) {
+	t.Helper()
+	img, err := png.Decode(strings.NewReader(b))
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+		return
+	}
+	r := img.Bounds()
+	if r.Dx() != 1200 || r.Dy() < 400 || r.Dy() > 4000 {
+		t.Errorf("%s: %d by %d", name, r.Dx(), r.Dy())
+	}
+	ink := false
+	for y := r.Min.Y; y < r.Max.Y; y++ {
+		for x := r.Min.X; x < r.Max.X; x++ {
+			cr, cg, cb, _ := img.At(x, y).RGBA()
+			if cr+cg+cb == 3*0xffff {
+				continue
+			}
+			ink = true
+			if x < r.Min.X+3 || x >= r.Max.X-3 || y < r.Min.Y+3 || y >= r.Max.Y-3 {
+				t.Fatalf("%s: something is cut off at %d, %d", name, x, y)
+			}
+		}
+	}
+	if !ink {
+		t.Errorf("%s is empty", name)
+	}
+}
+
+// Whatever was recorded, there is a report, and it says what is missing.
+func TestOddRuns(t *testing.T) {
+	one, two := resulttest.Boot(1), resulttest.Boot(2)
+	cells := resulttest.Cells(one)
+	pick := func(keep func(result.Cell) bool) (out []result.Cell) {
+		for _, c := range cells {
+			if keep(c) {
+				out = append(out, c)
+			}
+		}
+		return out
+	}
+	scenario := func(name string) []result.Cell {
+		return pick(func(c result.Cell) bool { return c.Scenario == name })
+	}
+	panicked := one
+	panicked.Verdict, panicked.Serial = "guest panicked: Oops | at 0x0", "serial-1.log"
+
+	tests := []struct {
+		name   string
+		boots  []result.Boot
+		cells  []result.Cell
+		finish func(*result.Writer) error
+		want   []string
+		not    []string
+	}{
+		{name: "no boot", want: []string{"no kernel: nothing was booted", "Complete: 0 cells in 0 boots."}, not: []string{plotDir, "## Overflow"}},
+		{
+			name: "interrupted before the first cell", boots: []result.Boot{one},
+			finish: func(w *result.Writer) error { return w.Finish(false, "interrupted by ^C") },
+			want:   []string{"**INCOMPLETE: 0 of 0 cells were measured: interrupted by ^C.**"},
+		},
+		{name: "killed", boots: []result.Boot{one}, cells: cells[:2], finish: func(*result.Writer) error { return nil },
+			want: []string{"**INCOMPLETE: 2 of 2 cells were measured: the run is still going on, or was killed"}},
+		{name: "one cell", boots: []result.Boot{one}, cells: cells[:1], want: []string{"## Overflow", "fate-ext4-1cpu-icount.png"}, not: []string{"## Latency", "## Loss"}},
+		{name: "one arm", boots: []result.Boot{one}, cells: pick(func(c result.Cell) bool { return c.Arm == "wq-base" }),
+			want: []string{"| wq-base ", "latency-icount.png", "loss-icount.png"}, not: []string{"| fan ", "loss-tcg"}},
+		{name: "an arm of the future", boots: []result.Boot{one}, cells: modify(scenario("latency"), func(c *result.Cell) { c.Arm = "netlink" + c.Arm; c.ID += "x" }),
+			want: []string{"netlinkfan"}},
+		{name: "panicked", boots: []result.Boot{panicked}, cells: cells[:3],
+			want: []string{"## What went wrong", `boot ` + "`cpus=1`" + ` did not end well: guest panicked: Oops \| at 0x0; its console is in [serial-1.log](serial-1.log)`}},
+		{name: "failed cells", boots: []result.Boot{one}, cells: modify(scenario("loss"), func(c *result.Cell) {
+			if c.Arm == "fan" {
+				c.Err = "open the group:\nno such | thing"
+			}
+		}), want: []string{"**FAILED in 12 of 36 cells.", "cell `loss/fs=ext4/cpus=1/arm=fan/gap=1ms` failed: open the group: no such \\| thing"}, not: []string{"| fan "}},
+		{name: "all cells failed", boots: []result.Boot{one}, cells: modify(cells[:30], func(c *result.Cell) { c.Err = "no" }),
+			want: []string{"**FAILED in 30 of 30 cells.", "- and 10 more: see run.json"}, not: []string{"## Overflow"}},
+		{name: "identity broken", boots: []result.Boot{one}, cells: modify(cells[:12], func(c *result.Cell) {
+			c.Account.Injected += 7
+		}), want: []string{"**Complete: 12 cells in 1 boot. The account does not close in 12 cells.**", "unexplained 7"}},
+		{name: "more fates than errors", boots: []result.Boot{one}, cells: modify(cells[:12], func(c *result.Cell) {
+			c.Account.Silent += math.MaxUint64 / 2
+		}), want: []string{"The account does not close in 12 cells"}},
+		{name: "lost silently", boots: []result.Boot{one}, cells: modify(cells, func(c *result.Cell) {
+			c.Account.Silent, c.Account.Signalled = c.Account.Signalled, 0
+			c.Reader.LossEvents = 0
+		}), want: []string{"**9,488** |", "**39.8** |"}, not: []string{"lost silently: 0."}},
+		{name: "no errors at all", boots: []result.Boot{one}, cells: modify(cells, func(c *result.Cell) {
+			c.Account, c.Params, c.Flood, c.Reader = fserr.Account{}, result.Params{}, result.Flood{}, result.Reader{}
+		}), want: []string{"## Overflow", "## Loss"}},
+		{name: "no time passed", boots: []result.Boot{two}, cells: modify(inBoot(scenario("latency"), two), func(c *result.Cell) {
+			h, err := result.NewHist(readTime, "emulated ns", hist(t, 0, 0, 0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Hists = []result.Hist{h}
+			c.Flood.Rate = math.Inf(1)
+		}), want: []string{"latency-tcg.png", "the offered rate is unknown"}},
+		{name: "nothing timed", boots: []result.Boot{two}, cells: modify(inBoot(scenario("latency"), two), func(c *result.Cell) { c.Hists = nil }),
+			want: []string{"## Latency"}, not: []string{"latency-tcg.png"}},
+		{name: "an unknown scenario", boots: []result.Boot{one}, cells: modify(cells[:2], func(c *result.Cell) { c.Scenario = "storm" }),
+			want: []string{"## Other scenarios", "- storm: fan on ext4, 1 CPU, queue=16384 burst=1: injected 1 = refused 0"}},
+		{name: "hostile names", boots: []result.Boot{one}, cells: modify(cells[:2], func(c *result.Cell) { c.FS = "../../x\n# <y>\x01"; c.Point = "a`|b" }),
+			want: []string{"fate-______x____y_-1cpu-icount.png"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := record(t, tt.boots, tt.cells, tt.finish)
+			md := write(t, dir)
+			for _, w := range tt.want {
+				if !strings.Contains(md, w) {
+					t.Errorf("no %q in\n%s", w, md)
+				}
+			}
+			for _, n := range tt.not {
+				if strings.Contains(md, n) {
+					t.Errorf("%q in\n%s", n, md)
+				}
+			}
+			files := tree(t, dir)
+			for name, b := range files {
+				if strings.HasSuffix(name, ".svg") {
+					if err := xml.Unmarshal([]byte(b), new(struct{})); err != nil {
+						t.Errorf("%s: %v", name, err)
+					}
+				}
+			}
+			for _, link := range links(md) {
+				if _, ok := files[link]; !ok && !strings.HasPrefix(link, "serial") {
+					t.Errorf("report.md points at %s, which is not there", link)
+				}
+			}
+			run, err := result.Load(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s := Summary(run); len(s) == 0 || len(s) > summaryLines || strings.Contains(strings.Join(s, ""), "\n") {
+				t.Errorf("summary: %q", s)
+			}
+		})
+	}
+}
+
+func modify(cells []result.Cell, f func(*result.Cell)) []result.Cell {
+	out := append([]result.Cell(nil), cells...)
+	for i := range out {
+		f(&out[i])
+	}
+	return out
+}
+
+func inBoot(cells []result.Cell, b result.Boot) []result.Cell {
+	return modify(cells, func(c *result.Cell) { c.Boot, c.CPUs = b.ID, b.CPUs })
+}
+
+// Repeated boots become one row with their spread, and an interval only when
+// they are enough.
+func TestRepeatedBoots(t *testing.T) {
+	for _, tt := range []struct {
+		boots int
+		want  string
+	}{
+		{3, "2,000 (3 boots: 1,000 to 3,000)"},
+		{7, "4,000 (95 %: 1,000 to 7,000)"},
+	} {
+		var boots []result.Boot
+		var cells []result.Cell
+		for i := range tt.boots {
+			b := resulttest.Boot(1)
+			b.ID = fmt.Sprint(i)
+			boots = append(boots, b)
+			h, err := result.NewHist(readTime, "instructions", hist(t, int64(1000*(i+1))))
+			if err != nil {
+				t.Fatal(err)
+			}
+			cells = append(cells, result.Cell{ID: b.ID, Scenario: latency, Arm: "fan", FS: "ext4", CPUs: 1, Point: "pace=1ms", Boot: b.ID,
+				Account: fserr.Account{Injected: 10, Detailed: 10 - uint64(i), Coalesced: uint64(i)}, Hists: []result.Hist{h}})
+		}
+		md := write(t, record(t, boots, cells, nil))
+		for _, w := range []string{tt.want, fmt.Sprintf("| 0–%d |", tt.boots-1)} {
+			if !strings.Contains(strings.Join(strings.Fields(md), " "), w) {
+				t.Errorf("%d boots: no %q in\n%s", tt.boots, w, md)
+			}
+		}
+	}
+}
+
+func TestWriteRefuses(t *testing.T) {
+	dir := t.TempDir()
+	if err := Write(dir); err == nil || !strings.Contains(err.Error(), result.RunFile) {
+		t.Errorf("a directory without a run: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, result.RunFile), []byte(`{"schema":1,`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(dir); err == nil || !strings.Contains(err.Error(), "truncated") {
+		t.Errorf("a truncated record: %v", err)
+	}
+	if got := tree(t, dir); len(got) != 1 {
+		t.Errorf("a report was begun: %v", got)
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	for _, tt := range []struct{ got, want string }{
+		{count(0), "0"}, {count(999), "999"}, {count(1000), "1,000"}, {count(1234567), "1,234,567"}, {count(math.MaxUint64), "18,446,744,073,709,551,615"},
+		{figures3(0), "0"}, {figures3(0.12345), "0.123"}, {figures3(9.996), "10"}, {figures3(26412), "26,400"}, {figures3(999.6), "1,000"}, {figures3(-1234), "-1,230"},
+		{figures3(math.NaN()), "unknown"}, {figures3(math.Inf(1)), "unknown"},
+		{percent(0), "0"}, {percent(0.01), "<0.1"}, {percent(99.99), ">99.9"}, {percent(100), "100.0"}, {percent(12.34), "12.3"},
+		{short(1), "1"}, {short(10_000), "10k"}, {short(2_500_000), "2.5M"}, {short(0.5), "0.5"},
+		{hash("0123456789abcdef+dirty"), "0123456789ab+dirty"},
+	} {
+		if tt.got != tt.want {
+			t.Errorf("got %q, want %q", tt.got, tt.want)
+		}
+	}
+}
+
+func TestTable(t *testing.T) {
+	tb := table{heads: []string{"a", "größe>"}}
+	tb.add("x|y", "1")
+	tb.add("", "100,000")
+	want := "" +
+		"| a    |   größe |\n" +
+		"|------|--------:|\n" +
+		"| x\\|y |       1 |\n" +
+		"|      | 100,000 |\n"
+	if d := cmp.Diff(want, tb.String()); d != "" {
+		t.Error(d)
+	}
+}
+
+// No data makes an axis that gonum panics on, or one without labels.
+func TestAxes(t *testing.T) {
+	for _, values := range [][]float64{nil, {1}, {7}, {1, 1}, {0.3, 1e6}, {999, 1001}, {1e18}, {26_400, 148_000}} {
+		p := plot.New()
+		logAxis(&p.Y, values)
+		if !(p.Y.Min > 0 && p.Y.Min < p.Y.Max) || math.IsInf(p.Y.Max, 0) {
+			t.Errorf("%v: axis from %g to %g", values, p.Y.Min, p.Y.Max)
+		}
+		for _, v := range values {
+			if v < p.Y.Min || v > p.Y.Max {
+				t.Errorf("%v: %g is outside of %g to %g", values, v, p.Y.Min, p.Y.Max)
+			}
+		}
+		labels := 0
+		for _, tick := range p.Y.Tick.Marker.Ticks(p.Y.Min, p.Y.Max) {
+			if tick.Value < p.Y.Min*0.999 || tick.Value > p.Y.Max*1.001 {
+				t.Errorf("%v: a tick at %g", values, tick.Value)
+			}
+			if tick.Label != "" {
+				labels++
+			}
+		}
+		if labels < 2 || labels > 20 {
+			t.Errorf("%v: %d labels", values, labels)
+		}
+	}
+	p := plot.New()
+	tailAxis(&p.X, 500)
+	if p.X.Min != 1 || p.X.Max != 1000 {
+		t.Errorf("500 values: percentiles from %g to %g", p.X.Min, p.X.Max)
+	}
+	shareAxis(&p.Y, 0, 22)
+	if p.Y.Min != 0 || p.Y.Max != 122 {
+		t.Errorf("shares from %g to %g", p.Y.Min, p.Y.Max)
+	}
+}
+
+// The sum of a bar is the sum of its errors, whatever the account says.
+func TestFates(t *testing.T) {
+	c := &result.Cell{Account: fserr.Account{Injected: 100, Refused: 1, Detailed: 2, Coalesced: 3, Filtered: 4, Signalled: 5, Silent: 6}}
+	if got := total(c); got != 100 {
+		t.Errorf("the fates sum up to %v of 100 errors", got)
+	}
+	seen := map[string]bool{}
+	for _, f := range fates {
+		if seen[f.name] {
+			t.Errorf("two fates are called %q", f.name)
+		}
+		seen[f.name] = true
+	}
+}
+
+// Each channel is told apart by colour, by dash and by marker.
+func TestStyles(t *testing.T) {
+	for i, a := range armStyles {
+		for _, b := range armStyles[:i] {
+			if a.color == b.color || a.glyph == b.glyph || fmt.Sprint(a.dash) == fmt.Sprint(b.dash) {
+				t.Errorf("%s and %s look alike", a.name, b.name)
+			}
+		}
+	}
+}
+
+// A figure is drawn twice, and drawing does not change it.
+func TestRenderTwice(t *testing.T) {
+	dir := record(t, []result.Boot{resulttest.Boot(1)}, resulttest.Cells(resulttest.Boot(1)), nil)
+	run, err := result.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range figures(newData(run)) {
+		svg1, png1, err := f.render()
+		if err != nil {
+			t.Fatal(err)
+		}
+		svg2, png2, err := f.render()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(svg1, svg2) || !bytes.Equal(png1, png2) {
+			t.Errorf("%s: the second rendering differs", f.name)
+		}
+		for _, row := range f.panels {
+			for _, p := range row {
+				if p != nil && (p.Title.Text == "" || !bytes.Contains(svg1, []byte(p.Title.Text))) {
+					t.Errorf("%s: the panel %q has lost its title", f.name, p.Title.Text)
+				}
+			}
+		}
+	}
+}
+
+func hist(t *testing.T, values ...int64) *hdrhistogram.Histogram {
+	t.Helper()
+	h := hdrhistogram.New(1, 1_000_000, 3)
+	for _, v := range values {
+		if err := h.RecordValue(v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return h
+}
