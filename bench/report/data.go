@@ -13,15 +13,16 @@ import (
 	"wqfan/bench/stat"
 )
 
-// The scenarios and the histogram that this package has tables and plots for.
+// The scenarios and the histograms that this package has tables and plots for.
 const (
 	overflow   = "overflow"
 	latency    = "latency"
 	loss       = "loss"
 	corruption = "corruption"
 
-	readTime = "intended-to-read"
-	lateness = "lateness"
+	readTime   = "intended-to-read"
+	lateness   = "lateness"
+	reportCost = "report-cost"
 )
 
 // place is where a cell was measured. Times compare only within one mode.
@@ -69,7 +70,7 @@ func (q queue) free() uint64 { return q.size - min(q.size, q.filler) }
 
 // compare puts the queue that holds most first.
 func (q queue) compare(r queue) int {
-	return cmp.Or(cmp.Compare(r.free(), q.free()), cmp.Compare(r.size, q.size))
+	return cmp.Or(cmp.Compare(r.free(), q.free()), cmp.Compare(r.size, q.size), cmp.Compare(r.filler, q.filler))
 }
 
 func (q queue) String() string {
@@ -219,40 +220,30 @@ func newData(run *result.Run) *data {
 	return d
 }
 
-// places returns where the groups were measured, in order.
-func places(gs []*group) []place {
-	var out []place
+// distinct returns what of says of the groups, each value once, in order.
+func distinct[T comparable](gs []*group, of func(*group) T, order func(a, b T) int) []T {
+	seen := map[T]bool{}
 	for _, g := range gs {
-		if !slices.Contains(out, g.place) {
-			out = append(out, g.place)
-		}
+		seen[of(g)] = true
 	}
-	slices.SortFunc(out, place.compare)
-	return out
+	return slices.SortedFunc(maps.Keys(seen), order)
 }
 
-// armsOf returns the arms of the groups, in order.
+func places(gs []*group) []place {
+	return distinct(gs, func(g *group) place { return g.place }, place.compare)
+}
+
 func armsOf(gs []*group) []string {
-	var out []string
-	for _, g := range gs {
-		if !slices.Contains(out, g.arm) {
-			out = append(out, g.arm)
-		}
-	}
-	slices.SortFunc(out, compareArms)
-	return out
+	return distinct(gs, func(g *group) string { return g.arm }, compareArms)
 }
 
 // queuesOf returns the queues of the groups, the one that holds most first.
 func queuesOf(gs []*group) []queue {
-	var out []queue
-	for _, g := range gs {
-		if !slices.Contains(out, g.queue) {
-			out = append(out, g.queue)
-		}
-	}
-	slices.SortFunc(out, queue.compare)
-	return out
+	return distinct(gs, func(g *group) queue { return g.queue }, queue.compare)
+}
+
+func burstsOf(gs []*group) []uint64 {
+	return distinct(gs, func(g *group) uint64 { return g.burst }, cmp.Compare)
 }
 
 func filter(gs []*group, keep func(*group) bool) []*group {

@@ -394,34 +394,41 @@ func (d *doc) latency() {
 		return
 	}
 	d.para("## Latency: from the time an error was due until it was read")
-	d.para("Single errors in an open loop: a late injector counts against the channel, and its own lateness stands beside it. Only errors delivered in detail have a time.")
+	d.para("Single errors in an open loop: a late injector counts against the channel, and its own lateness stands beside it. An error that is only counted has the time of the record that counts it. " +
+		"\"Report\" is the time inside fserror_report(), in the context that hit the error.")
 	for _, m := range modes {
 		mode := inMode(gs, m)
 		if len(mode) == 0 {
 			continue
 		}
 		d.para("Mode %s, in %s:", m, m.Unit())
-		t := table{heads: []string{"where", "pace", "channel", "timed>", "p50>", "p50 ÷ fan>", "p99>", "max>", "late p99>", "by count>", "lost, told>", "**lost silently**>", "warnings"}}
+		t := table{heads: []string{"where", "pace", "channel", "timed>", "p50>", "p50 ÷ fan>", "p99>", "max>", "report p50>", "late p99>", "by count>", "lost, told>", "**lost silently**>", "warnings"}}
 		for _, p := range places(mode) {
 			here := at(mode, p)
 			slices.SortStableFunc(here, func(a, b *group) int { return strings.Compare(a.point, b.point) })
 			for _, g := range here {
-				p50, p99, most, n := "–", "–", "–", "0"
+				p50, most, n := "–", "–", "0"
 				if h := g.hist(readTime); h != nil {
 					n = count(uint64(h.N))
-					p50, p99, most = d.boots50(g), figures3(float64(h.Data.ValueAtPercentile(99))), figures3(float64(h.Max))
+					p50, most = d.boots50(g), figures3(float64(h.Max))
 				}
-				late := "–"
-				if h := g.hist(lateness); h != nil {
-					late = figures3(float64(h.Data.ValueAtPercentile(99)))
-				}
-				t.add(p.String(), strings.TrimPrefix(g.point, "pace="), g.arm, n, p50, ratio(g, here), p99, most, late,
+				t.add(p.String(), strings.TrimPrefix(g.point, "pace="), g.arm, n, p50, ratio(g, here), g.percentile(readTime, 99), most,
+					g.percentile(reportCost, 50), g.percentile(lateness, 99),
 					g.spread(coalesced), g.spread(lostTold), bold(g.spread(lostMute)), d.mark(g))
 			}
 		}
 		d.para("%s", strings.TrimSuffix(t.String(), "\n"))
 		d.embed("latency-" + string(m))
 	}
+}
+
+// percentile writes a percentile of a histogram over all boots.
+func (g *group) percentile(name string, p float64) string {
+	h := g.hist(name)
+	if h == nil {
+		return "–"
+	}
+	return figures3(float64(h.Data.ValueAtPercentile(p)))
 }
 
 func median50(g *group) stat.Median {

@@ -78,13 +78,7 @@ func modeNote(m result.Mode) string {
 // fateFigure shows the fate of every error against the size of the burst.
 func fateFigure(d *data, spot place) *figure {
 	gs := at(d.groups[overflow], spot)
-	var bursts []uint64
-	for _, g := range gs {
-		if !slices.Contains(bursts, g.burst) {
-			bursts = append(bursts, g.burst)
-		}
-	}
-	slices.Sort(bursts)
+	bursts := burstsOf(gs)
 	var labels []string
 	for _, b := range bursts {
 		labels = append(labels, short(float64(b)))

@@ -26,7 +26,7 @@ var (
 	purple    = color.RGBA{0xcc, 0x79, 0xa7, 0xff}
 
 	paleGreen = color.RGBA{0xb5, 0xe3, 0xd5, 0xff}
-	paleGrey  = color.RGBA{0xd9, 0xd9, 0xd9, 0xff}
+	midGrey   = color.RGBA{0x9a, 0x9a, 0x9a, 0xff}
 	grey      = color.RGBA{0x80, 0x80, 0x80, 0xff}
 	gridGrey  = color.RGBA{0xe6, 0xe6, 0xe6, 0xff}
 	white     = color.RGBA{0xff, 0xff, 0xff, 0xff}
@@ -97,7 +97,7 @@ var fates = []fate{
 	{"delivered in detail", func(c *result.Cell) float64 { return float64(c.Account.Detailed) }, green, 0, false},
 	{"delivered as a count only", func(c *result.Cell) float64 { return float64(c.Account.Coalesced) }, paleGreen, 0, false},
 	{"filtered", func(c *result.Cell) float64 { return float64(c.Account.Filtered) }, skyBlue, 0, false},
-	{"refused by fserror", func(c *result.Cell) float64 { return float64(c.Account.Refused) }, paleGrey, 0, false},
+	{"refused by fserror", func(c *result.Cell) float64 { return float64(c.Account.Refused) }, midGrey, 0, false},
 	signalled,
 	silent,
 	{"unexplained", func(c *result.Cell) float64 { return float64(max(0, c.Account.Unexplained())) }, purple, 2.5, true},

@@ -49,8 +49,8 @@ func Summary(run *result.Run) []string {
 	for _, m := range modes {
 		out = appendArms(out, fmt.Sprintf("latency p50/p99 in %s", m.Unit()), inMode(d.groups[latency], m), func(gs []*group) string {
 			for _, g := range gs {
-				if h := g.hist(readTime); h != nil {
-					return figures3(median50(g).Value) + "/" + figures3(float64(h.Data.ValueAtPercentile(99)))
+				if m := median50(g); m.N > 0 {
+					return figures3(m.Value) + "/" + g.percentile(readTime, 99)
 				}
 			}
 			return "none"
