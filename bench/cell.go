@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -40,14 +42,22 @@ type reader struct {
 	ch       *channel
 	ledger   ledger.Ledger
 	receipts []receipt
-	counted  uint64 // errors read so far, where the channel does not number them
+	counted  uint64        // errors read so far, where the channel does not number them
+	waiting  chan struct{} // closed when a read has found the channel empty
 	ended    atomic.Bool
+}
+
+func newReader(ch *channel, room uint64) *reader {
+	return &reader{ch: ch, receipts: make([]receipt, 0, room), waiting: make(chan struct{})}
 }
 
 // run reads until the flood has ended and the channel has been quiet, or until
 // ctx ends.
 func (r *reader) run(ctx context.Context) error {
 	events := make([]fserr.Event, batch)
+	if err := r.settle(ctx, events); err != nil {
+		return err
+	}
 	for {
 		// The flood may end while Read waits without a bound: finish then sets
 		// the deadline from outside.
@@ -68,6 +78,28 @@ func (r *reader) run(ctx context.Context) error {
 		case errors.Is(err, os.ErrDeadlineExceeded) && r.ended.Load():
 			return nil
 		default:
+			return err
+		}
+	}
+}
+
+// settle reads what is there before the flood, and says so when that is all: a
+// live reader that still starts up would make the first errors look late.
+func (r *reader) settle(ctx context.Context, events []fserr.Event) error {
+	defer close(r.waiting)
+	if r.ended.Load() {
+		return nil
+	}
+	for {
+		if err := r.ch.SetReadDeadline(time.Now().Add(quiet)); err != nil {
+			return err
+		}
+		n, err := r.ch.Read(ctx, events)
+		r.ledger.Observe(events[:n], r.ch.sequenced)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return r.ch.SetReadDeadline(time.Time{})
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -117,23 +149,29 @@ func flooded(ctx context.Context, c scenario.Cell, mount string, unit string, ou
 		return fmt.Errorf("fill the queue: %w", err)
 	}
 
-	r := &reader{ch: ch, receipts: make([]receipt, 0, c.Flood.Count)}
+	r := newReader(ch, c.Flood.Count)
 	read := make(chan error, 1)
 	start := func() { go func() { read <- r.run(ctx) }() }
 	if c.Live {
 		start()
+		<-r.waiting
+		time.Sleep(quiet) // until it sleeps in the kernel again
 	}
+	// The collector's work belongs to no cell: it is done before the flood, and
+	// not during it.
+	runtime.GC()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	rep, floodErr := flood.Inject(ctx, c.Flood, targets...)
 	out.Flood = result.Flood{Attempted: rep.Attempted, Accepted: rep.Accepted, Refused: rep.Refused,
 		Elapsed: rep.Elapsed.Nanoseconds(), LateMax: rep.LateMax.Nanoseconds()}
 	if rep.Elapsed > 0 {
 		out.Flood.Rate = float64(rep.Attempted) / rep.Elapsed.Seconds()
 	}
-	if !c.Live {
-		start()
-	}
 	if err := r.finish(); err != nil {
 		return err
+	}
+	if !c.Live {
+		start()
 	}
 	if err := <-read; err != nil {
 		return fmt.Errorf("read %s: %w", c.Arm.Name, err)

@@ -93,7 +93,7 @@ func corrupted(ctx context.Context, cells []scenario.Cell, out []result.Cell) er
 		}
 		defer ch.Close()
 		ch.sequenced = false // Pos is a real position here
-		readers[i] = &reader{ch: ch}
+		readers[i] = newReader(ch, 0)
 	}
 	seen := make([][]fserr.Event, len(all))
 	for _, f := range faults {

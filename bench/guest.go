@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 
 	"wqfan/bench/result"
@@ -33,6 +34,10 @@ type Record struct {
 // others; their errors are joined. An error that is ErrIdentity says that some
 // cell could not account for every error.
 func Run(ctx context.Context, t Task, emit func(Record) error, progress func(string)) error {
+	// The flood is one long system call. With one P for one CPU it would hold
+	// that P until the runtime's monitor takes it away, up to 10 ms later, and
+	// the first errors would wait for it.
+	runtime.GOMAXPROCS(runtime.NumCPU() + 2)
 	clock, err := calibrate()
 	if err != nil {
 		return err

@@ -37,8 +37,9 @@ type Options struct {
 	Mode    result.Mode   // "" takes KVM where it boots, else icount for one CPU and TCG for more
 	MemMiB  int
 	Append  []string // further kernel arguments
-	Dir     string   // where the record lands; "" is Parent/<time>-<kernel>
+	Dir     string   // where the record lands; "" is Parent/<time>-<Name>
 	Parent  string
+	Name    string // of the kernel
 	Command []string
 	Timeout time.Duration
 
@@ -55,7 +56,7 @@ func Run(ctx context.Context, o Options) (dir string, err error) {
 	header, kvm := describe(ctx, o)
 	dir = o.Dir
 	if dir == "" {
-		dir = filepath.Join(o.Parent, header.Started.Format("20060102-150405")+"-"+o.Kernel.Variant)
+		dir = filepath.Join(o.Parent, header.Started.Format("20060102-150405")+"-"+o.Name)
 	}
 	w, err := result.Create(dir, header)
 	if err != nil {

@@ -191,8 +191,9 @@ func matrix(a Arm, full bool, cpus int) []Cell {
 			if q.filler > 0 {
 				point = fmt.Sprintf("queue=%d filler=%d burst=%d", q.size, q.filler, n)
 			}
+			// A reporting thread on each CPU: fserror has a worker for each.
 			cells = append(cells, Cell{Scenario: Overflow, Point: point, Queue: q.size, Filler: q.filler,
-				Flood: flood.Spec{Count: n, Schedule: flood.Flat, Log: true}})
+				Flood: flood.Spec{Count: n, Schedule: flood.Flat, Threads: cpus, CPUs: fmt.Sprintf("0-%d", cpus-1), Log: true}})
 		}
 	}
 	for _, d := range paces {

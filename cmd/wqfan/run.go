@@ -66,13 +66,13 @@ func (r *runCmd) Run(ctx context.Context) error {
 		o.Mode = ""
 	}
 	if r.Kernel != "" {
-		o.Image, o.Kernel = r.Kernel, result.Kernel{Variant: "given"}
+		o.Image, o.Name, o.Kernel = r.Kernel, "given", result.Kernel{Variant: "given"}
 	} else {
 		im, err := kernel.Build(ctx, kernel.Options{Source: r.Source, Variant: r.Variant, Progress: kernel.NewProgress(os.Stderr)})
 		if err != nil {
 			return err
 		}
-		o.Image = im.Path
+		o.Image, o.Name = im.Path, im.Release+"-"+im.Variant
 		o.Kernel = result.Kernel{Variant: im.Variant, Base: im.Base, Series: im.Series, Config: im.Config, CC: im.CC}
 	}
 	show := newMeter(plan.Cells())
