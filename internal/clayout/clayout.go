@@ -16,13 +16,24 @@ import (
 	"strings"
 	"testing"
 
+	"wqfan/bench/kernel"
 	"wqfan/internal/need"
 )
 
 // IncludeEnv names the folder of uapi headers to compare with (what `make
-// headers_install` writes, its include folder). Without it the compiler's own
-// headers are used.
+// headers_install` writes, its include folder). Without it they are those of the
+// patched kernel in the cache, and where there is none, the compiler's own.
 const IncludeEnv = "WQFAN_UAPI"
+
+func include(t *testing.T) string {
+	if dir := os.Getenv(IncludeEnv); dir != "" {
+		return dir
+	}
+	if im, err := kernel.Find(t.Context(), kernel.Options{}); err == nil {
+		return im.Headers()
+	}
+	return ""
+}
 
 // Check compiles each expression of want after the headers and compares its
 // value.
@@ -86,7 +97,7 @@ func compile(t *testing.T, headers, exprs []string) (string, error) {
 		t.Fatal(err)
 	}
 	args := []string{"-Wall", "-o", bin, file}
-	if inc := os.Getenv(IncludeEnv); inc != "" {
+	if inc := include(t); inc != "" {
 		args = append([]string{"-isystem", inc}, args...)
 	}
 	if out, err := exec.Command("cc", args...).CombinedOutput(); err != nil {

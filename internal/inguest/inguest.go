@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+
+// Package inguest runs the tests of a backend in a guest: on the kernels that
+// `wqfan kernel build` made, with the kernel's own sample readers beside them.
+package inguest
+
+import (
+	_ "embed"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"wqfan/bench/guest"
+	"wqfan/bench/guest/guesttest"
+	"wqfan/bench/kernel"
+	"wqfan/internal/need"
+)
+
+// Where things are in the guest. Tests read these from the environment.
+const (
+	EXT4Env    = "WQFAN_EXT4"    // a mounted ext4 filesystem
+	XFSEnv     = "WQFAN_XFS"     // a mounted XFS filesystem
+	SamplesEnv = "WQFAN_SAMPLES" // a folder with fs-monitor and watch_test
+	VariantEnv = "WQFAN_VARIANT" // patched or stock
+)
+
+// Run runs the tests that match a pattern on a kernel of a variant, "patched" or
+// "stock", with a number of CPUs.
+func Run(t *testing.T, variant string, cpus int, pattern string) {
+	t.Helper()
+	if need.InGuest() {
+		t.Skip("this is the host's side of the test")
+	}
+	if testing.Short() {
+		t.Skip("boots a guest")
+	}
+	im, err := kernel.Find(t.Context(), kernel.Options{Variant: variant})
+	if err != nil {
+		need.Missing(t, "needs the %s kernel: %v", variant, err)
+	}
+	guesttest.Run(t, guesttest.Options{
+		Kernel: im.Path,
+		Run:    pattern,
+		CPUs:   cpus,
+		Env: map[string]string{
+			EXT4Env:    "/mnt/ext4",
+			XFSEnv:     "/mnt/xfs",
+			SamplesEnv: "/samples",
+			VariantEnv: variant,
+		},
+		Files: samples(t, im),
+	})
+}
+
+// Series skips a test in a guest whose kernel lacks the series.
+func Series(t testing.TB) {
+	t.Helper()
+	need.Guest(t)
+	if os.Getenv(VariantEnv) == "stock" {
+		t.Skip("needs a kernel with the series, this one is stock")
+	}
+}
+
+// lineBuffered makes a program write whole lines also into a pipe: the samples
+// never end, so what stays in stdio's buffer is never seen.
+//
+//go:embed testdata/linebuffered.c
+var lineBuffered []byte
+
+// samples compiles the kernel's own readers from the kernel's source.
+func samples(t *testing.T, im *kernel.Image) []guest.File {
+	t.Helper()
+	need.Programs(t, "cc")
+	dir := t.TempDir()
+	helper := filepath.Join(dir, "linebuffered.c")
+	if err := os.WriteFile(helper, lineBuffered, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	var files []guest.File
+	for _, src := range []string{"samples/fanotify/fs-monitor.c", "samples/watch_queue/watch_test.c"} {
+		name := filepath.Base(src[:len(src)-len(".c")])
+		bin := filepath.Join(dir, name)
+		cmd := exec.CommandContext(t.Context(), "cc", "-static", "-O2", "-isystem", im.Headers(), "-o", bin, im.File(src), helper)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", cmd, err, out)
+		}
+		files = append(files, guest.File{Path: "/samples/" + name, Host: bin})
+	}
+	return files
+}
