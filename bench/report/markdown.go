@@ -136,10 +136,9 @@ func (d *doc) problems() {
 
 func (d *doc) setup() {
 	d.para("## What ran")
-	t := table{heads: []string{"", ""}}
 	add := func(k, v string) {
 		if v = oneLine(v); v != "" {
-			t.add(k, v)
+			fmt.Fprintf(d, "- %s: %s\n", k, shorten(v))
 		}
 	}
 	var kernels []string
@@ -182,9 +181,19 @@ func (d *doc) setup() {
 		add("started", d.run.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
 	}
 	for _, a := range d.arms {
-		add("channel "+a, styleOf(a).about)
+		add("channel `"+a+"`", styleOf(a).about)
 	}
-	d.para("%s", strings.TrimSuffix(t.String(), "\n"))
+	d.WriteByte('\n')
+}
+
+// shorten keeps the essentials to a line or two; run.json has all of it.
+func shorten(s string) string {
+	const most = 160
+	r := []rune(s)
+	if len(r) <= most {
+		return s
+	}
+	return strings.TrimRight(string(r[:most]), " ") + " …"
 }
 
 // hash shortens a hash for people; run.json has all of it.
@@ -319,7 +328,7 @@ func (d *doc) overflow() {
 	}
 	d.para("## Overflow: bursts against a queue that nobody reads")
 	d.para("The largest burst of each queue. A queue is the records it may hold (watch_queue: notes; fanotify: max_queued_events); \"taken\" are places that other events held before the errors came. " +
-		"\"By count\" are errors known only as part of another error's count. \"Loss records\" are what the reader got instead of the lost errors, and after how many error records.")
+		"\"By count\" are errors known only as part of another error's count. \"Loss records\" are what the reader got instead of the lost errors, and after how many records of any kind.")
 	t := table{heads: []string{"channel", "queue", "where", "no loss up to>", "burst>", "in detail>", "by count>", "lost, told>", "**lost silently**>", "loss records>", "warnings"}}
 	var rows []placedRow
 	for _, a := range armsOf(gs) {
@@ -364,7 +373,15 @@ func safeUpTo(series []*group) string {
 		}
 		best = count(g.burst)
 	}
-	return best + " (all)"
+	return atLeast(best)
+}
+
+// atLeast marks the end of what was tried.
+func atLeast(best string) string {
+	if best == "none" {
+		return best
+	}
+	return "≥ " + best
 }
 
 // lossRecords says what told the reader of the loss.
@@ -519,7 +536,7 @@ func rateUpTo(series []*group, ok func(*group) bool) string {
 		}
 		best = figures3(g.rate())
 	}
-	return best + " (all)"
+	return atLeast(best)
 }
 
 func (d *doc) corruption() {
@@ -564,32 +581,44 @@ func (d *doc) others() {
 	d.WriteByte('\n')
 }
 
-// links lists every figure in both formats.
+// links names the figures that are not embedded.
 func (d *doc) links(figs []*figure) {
 	if len(figs) == 0 {
 		return
 	}
-	d.para("## All plots")
+	d.para("## Plots")
+	also := ""
+	if len(d.shown) < len(figs) {
+		also = " Not shown above:"
+	}
+	d.para("Each plot is in `%s/` as PNG and as SVG.%s", plotDir, also)
 	for _, f := range figs {
-		fmt.Fprintf(d, "- %s: [PNG](%s/%s.png), [SVG](%s/%s.svg)\n", f.title, plotDir, f.name, plotDir, f.name)
+		if !slices.Contains(d.shown, f.name) {
+			fmt.Fprintf(d, "- [%s](%s/%s.png)\n", f.title, plotDir, f.name)
+		}
 	}
 	d.WriteByte('\n')
 }
 
 func (d *doc) again() {
 	d.para("## Again")
-	d.WriteString("```\n")
+	commands := [][2]string{
+		{"wqfan report .", "this report, offline, from " + result.RunFile + " and hdr/"},
+		{"benchstat -col /arm " + result.BenchFile, "the channels side by side"},
+	}
 	if len(d.run.Command) > 0 {
 		var words []string
 		for _, w := range d.run.Command {
 			if w == "" || strings.ContainsAny(w, " \t\n\"'`$\\|&;<>()*?#~") {
-				w = "'" + strings.ReplaceAll(strings.Join(strings.Fields(w), " "), "'", `'\''`) + "'"
+				w = "'" + strings.ReplaceAll(clean(w), "'", `'\''`) + "'"
 			}
 			words = append(words, w)
 		}
-		fmt.Fprintf(d, "%-32s # measure anew\n", "wqfan "+strings.Join(words, " "))
+		commands = slices.Insert(commands, 0, [2]string{"wqfan " + strings.Join(words, " "), "measure anew"})
 	}
-	fmt.Fprintf(d, "%-32s # this report, offline, from %s and %s\n", "wqfan report .", result.RunFile, "hdr/")
-	fmt.Fprintf(d, "%-32s # the channels side by side\n", "benchstat -col /arm "+result.BenchFile)
+	d.WriteString("```\n")
+	for _, c := range commands {
+		fmt.Fprintf(d, "%-31s # %s\n", c[0], c[1])
+	}
 	d.WriteString("```\n")
 }

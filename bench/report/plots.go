@@ -297,7 +297,8 @@ func keptFigure(d *data, gs []*group) *figure {
 			})
 			end := min(p.X.Max, p.Y.Max)
 			p.Add(&plotter.Line{XYs: plotter.XYs{{X: p.X.Min, Y: p.X.Min}, {X: end, Y: end}}, LineStyle: draw.LineStyle{Color: grey, Width: 0.8, Dashes: []vg.Length{2, 2}}})
-			var ends endLabels
+			var lines []plot.Plotter
+			tops := map[queue]plotter.XY{} // where the line of a queue ends, highest over the filesystems
 			for k, fs := range filesystems {
 				mine := at(ofArm(gs, a), place{r.mode, fs, r.cpus})
 				for _, q := range queuesOf(mine) {
@@ -311,14 +312,23 @@ func keptFigure(d *data, gs []*group) *figure {
 						continue
 					}
 					s := styleOf(a)
-					p.Add(&plotter.Line{XYs: line, LineStyle: draw.LineStyle{Color: s.color, Width: 1.2}})
+					lines = append(lines, &plotter.Line{XYs: line, LineStyle: draw.LineStyle{Color: s.color, Width: 1.2}})
 					glyph := s.marker()
 					glyph.Shape, glyph.Radius = fsGlyph(k), 2.6
-					p.Add(&plotter.Scatter{XYs: line, GlyphStyleFunc: func(int) draw.GlyphStyle { return glyph }})
-					ends = ends.add(line[len(line)-1], q.String())
+					lines = append(lines, &plotter.Scatter{XYs: line, GlyphStyleFunc: func(int) draw.GlyphStyle { return glyph }})
+					if end := line[len(line)-1]; end.Y > tops[q].Y {
+						tops[q] = end
+					}
 				}
 			}
-			p.Add(ends)
+			var ends endLabels
+			for _, q := range queuesOf(ofArm(gs, a)) {
+				if end, ok := tops[q]; ok {
+					ends = ends.add(end, q.String())
+				}
+			}
+			p.Add(ends) // below the lines, which the halo of a label would cut
+			p.Add(lines...)
 			panels[i] = append(panels[i], p)
 		}
 	}
@@ -352,12 +362,10 @@ type endLabel struct {
 
 func (l endLabels) add(at plotter.XY, queue string) endLabels {
 	i := slices.IndexFunc(l, func(e endLabel) bool { return e.at == at })
-	switch {
-	case i < 0:
+	if i < 0 {
 		return append(l, endLabel{at, []string{queue}})
-	case !slices.Contains(l[i].queues, queue):
-		l[i].queues = append(l[i].queues, queue)
 	}
+	l[i].queues = append(l[i].queues, queue)
 	return l
 }
 
