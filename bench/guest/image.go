@@ -100,7 +100,7 @@ func (im Image) uuid() string {
 
 // Debugfs runs commands of debugfs(8) on an ext4 image that is not mounted, with
 // write access: to break it on purpose. debugfs goes on after a command that
-// fails and exits with 0; Debugfs returns an error then, and the image may be
+// fails, and may exit with 0; Debugfs returns an error then, and the image may be
 // half changed.
 func Debugfs(image string, commands []string) error {
 	for _, c := range commands {

@@ -116,6 +116,9 @@ func supervise() {
 	say := func(err error) { fmt.Fprintln(os.Stderr, "wqfan:", err) }
 
 	setupErr := mountAll(systemMounts)
+	if err := unix.Sethostname([]byte("wqfan")); err != nil {
+		say(err)
+	}
 	port, err := openPort(10 * time.Second)
 	if err != nil {
 		say(err)

@@ -81,7 +81,7 @@ func writeInitramfs(file string, m Machine, j Job) (err error) {
 		}
 	}()
 	w := bufio.NewWriterSize(out, 1<<20)
-	a := archive{w: cpio.Newc.Writer(w), seen: map[string]bool{".": true}}
+	a := archive{w: cpio.Newc.Writer(w), dirs: map[string]bool{".": true}}
 	for _, r := range []cpio.Record{
 		cpio.Directory("dev", 0o755),
 		cpio.CharDev("dev/console", 0o600, 5, 1),
@@ -105,15 +105,15 @@ func writeInitramfs(file string, m Machine, j Job) (err error) {
 // archive writes each path once, behind its directories.
 type archive struct {
 	w    cpio.RecordWriter
-	seen map[string]bool
+	dirs map[string]bool // paths written; true: a directory
 	ino  uint64
 }
 
 func (a *archive) add(r cpio.Record) error {
-	if a.seen[r.Name] {
+	if _, ok := a.dirs[r.Name]; ok {
 		return fmt.Errorf("initramfs has two of /%s", r.Name)
 	}
-	a.seen[r.Name] = true
+	a.dirs[r.Name] = r.Mode&cpio.S_IFMT == cpio.S_IFDIR
 	a.ino++
 	r = cpio.MakeReproducible(r)
 	r.Ino = a.ino
@@ -121,7 +121,7 @@ func (a *archive) add(r cpio.Record) error {
 }
 
 func (a *archive) mkdirs(dir string) error {
-	if a.seen[dir] {
+	if a.dirs[dir] {
 		return nil
 	}
 	if err := a.mkdirs(path.Dir(dir)); err != nil {

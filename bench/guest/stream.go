@@ -86,8 +86,11 @@ func (d *decoder) next() (message, error) {
 			}
 		case msgProgress:
 		case msgFinal:
-			if m.OK == (m.Cause != "") {
+			switch {
+			case m.OK && m.Cause != "":
 				return message{}, d.bad(line, "final record that is both ok and not ok")
+			case !m.OK && m.Cause == "":
+				return message{}, d.bad(line, "final record that is neither ok nor not ok")
 			}
 		default:
 			return message{}, d.bad(line, fmt.Sprintf("unknown type %q", m.Type))

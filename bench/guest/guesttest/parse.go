@@ -39,29 +39,27 @@ type parser struct {
 	top     outcome // its output is what belongs to no test
 	tests   map[string]*outcome
 	current *outcome
-	partial string
+	partial []byte // the current line
 }
 
 // write takes the next piece of output.
 func (p *parser) write(text string) {
-	text = p.partial + text
 	for {
 		line, rest, ok := strings.Cut(text, "\n")
+		p.partial = append(p.partial, line...)
 		if !ok {
-			break
+			return
 		}
-		p.line(line)
+		p.flush()
 		text = rest
 	}
-	p.partial = text
 }
 
 // flush takes an unfinished last line.
 func (p *parser) flush() {
-	if p.partial != "" {
-		p.line(p.partial)
-		p.partial = ""
-	}
+	line := string(p.partial)
+	p.partial = p.partial[:0]
+	p.line(line)
 }
 
 // failed says whether a test failed or did not end.

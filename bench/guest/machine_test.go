@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: MIT
+
+package guest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/u-root/u-root/pkg/cpio"
+
+	"wqfan/bench/result"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// TestQEMUArgs compares the arguments of one machine in each mode with
+// testdata/MODE.args.
+func TestQEMUArgs(t *testing.T) {
+	for _, mode := range []result.Mode{result.KVM, result.TCG, result.ICount} {
+		t.Run(string(mode), func(t *testing.T) {
+			m := Machine{
+				Kernel: "/k/bzImage", Mode: mode, Append: []string{"quiet"},
+				Disks: []Disk{{Image: "/d/a,b.img"}, {Image: "/d/xfs.img", Serial: "x"}},
+			}.withDefaults()
+			if mode != result.ICount {
+				m.CPUs = 2
+			}
+			got := strings.Join(m.qemuArgs(m.Kernel, "/t/initramfs.cpio", filepath.Base), "\n") + "\n"
+			golden := filepath.Join("testdata", string(mode)+".args")
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestInitramfs(t *testing.T) {
+	init, err := staticSelf()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	m := Machine{Init: init, Disks: []Disk{{}, {Serial: "x"}}, Files: []File{
+		{Path: "/etc/deep/er/file", Data: []byte("content")},
+		{Path: "/etc/deep/prog", Host: init},
+	}}
+	job := Job{Handler: "h", Payload: []byte(`{"a":1}`), Env: map[string]string{"B": "2", "A": "1"}}
+	var sums [2][sha256.Size]byte
+	for i := range sums {
+		b := readInitramfs(t, filepath.Join(dir, fmt.Sprint(i)), m, job)
+		sums[i] = sha256.Sum256(b)
+	}
+	if sums[0] != sums[1] {
+		t.Error("two archives of the same differ")
+	}
+	f, err := os.Open(filepath.Join(dir, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var got []string
+	err = cpio.ForEachRecord(cpio.Newc.Reader(f), func(r cpio.Record) error {
+		got = append(got, fmt.Sprintf("%o %s", r.Mode, r.Name))
+		if r.Name == "job.json" {
+			b, err := io.ReadAll(io.NewSectionReader(r, 0, int64(r.FileSize)))
+			if want := `{"handler":"h","payload":{"a":1},"env":{"A":"1","B":"2"},"serials":["disk0","x"]}`; err != nil || string(b) != want {
+				t.Errorf("job %s, %v: want %s", b, err, want)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"40755 dev", "20600 dev/console", "20666 dev/null", "100755 init", "100644 job.json",
+		"40755 etc", "40755 etc/deep", "40755 etc/deep/er", "100644 etc/deep/er/file", "100755 etc/deep/prog",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func readInitramfs(t *testing.T, file string, m Machine, j Job) []byte {
+	t.Helper()
+	if err := writeInitramfs(file, m, j); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestInitramfsRefuses(t *testing.T) {
+	init, err := staticSelf()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		file File
+		want string
+	}{
+		{File{Path: "relative"}, "not an absolute path"},
+		{File{Path: "/"}, "not a file"},
+		{File{Path: "/init"}, "two of /init"},
+		{File{Path: "/x/../job.json"}, "two of /job.json"},
+		{File{Path: "/x", Host: "/nonexistent"}, "no such file"},
+		{File{Path: "/dev/console/x"}, "two of /dev/console"},
+	} {
+		err := writeInitramfs(filepath.Join(t.TempDir(), "i"), Machine{Init: init, Files: []File{tt.file}}, Job{Handler: "h"})
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%+v: %v, want %q", tt.file, err, tt.want)
+		}
+	}
+	err = writeInitramfs(filepath.Join(t.TempDir(), "i"), Machine{Init: init}, Job{Handler: "h", Payload: []byte("{")})
+	if err == nil {
+		t.Error("a payload that is no JSON is taken")
+	}
+}
+
+// bzImage packs a payload as arch/x86/boot does.
+func bzImage(t *testing.T, payload []byte) string {
+	t.Helper()
+	b := make([]byte, 3*512+100)
+	b[bzSetupSects] = 2
+	b[bzBootFlag], b[bzBootFlag+1] = 0x55, 0xaa
+	copy(b[bzMagic:], "HdrS")
+	binary.LittleEndian.PutUint16(b[bzVersion:], 0x020f)
+	binary.LittleEndian.PutUint32(b[bzPayloadOffset:], 100)
+	binary.LittleEndian.PutUint32(b[bzPayloadLength:], uint32(len(payload)))
+	path := filepath.Join(t.TempDir(), "bzImage")
+	if err := os.WriteFile(path, append(b, payload...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func gzipped(t *testing.T, b []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	z := gzip.NewWriter(&out)
+	if _, err := z.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// elfWithNote is the smallest ELF file with one note.
+func elfWithNote(name string, kind uint32) []byte {
+	note := new(bytes.Buffer)
+	for _, v := range []uint32{uint32(len(name)) + 1, 8, kind} {
+		_ = binary.Write(note, binary.LittleEndian, v) // a Buffer takes all
+	}
+	note.WriteString(name + "\x00")
+	for note.Len()%4 != 0 {
+		note.WriteByte(0)
+	}
+	note.Write(make([]byte, 8))
+
+	b := make([]byte, 64+56)
+	copy(b, "\x7fELF\x02\x01\x01")
+	le := binary.LittleEndian
+	le.PutUint16(b[16:], 2)   // ET_EXEC
+	le.PutUint16(b[18:], 62)  // EM_X86_64
+	le.PutUint32(b[20:], 1)   // EV_CURRENT
+	le.PutUint64(b[32:], 64)  // e_phoff
+	le.PutUint16(b[52:], 64)  // e_ehsize
+	le.PutUint16(b[54:], 56)  // e_phentsize
+	le.PutUint16(b[56:], 1)   // e_phnum
+	le.PutUint16(b[58:], 64)  // e_shentsize
+	le.PutUint32(b[64:], 4)   // PT_NOTE
+	le.PutUint64(b[72:], 120) // p_offset
+	le.PutUint64(b[96:], uint64(note.Len()))
+	le.PutUint64(b[104:], uint64(note.Len()))
+	return append(b, note.Bytes()...)
+}
+
+func TestInflateKernel(t *testing.T) {
+	pvh := elfWithNote("Xen", 18)
+	packed := gzipped(t, pvh)
+	for _, tt := range []struct {
+		name    string
+		payload []byte
+		inflate bool
+		fails   bool
+	}{
+		{"PVH", packed, true, false},
+		{"PVH and padding", append(bytes.Clone(packed), 1, 2, 3, 4), true, false},
+		{"another note", gzipped(t, elfWithNote("Xen", 17)), false, false},
+		{"another owner", gzipped(t, elfWithNote("GNU", 18)), false, false},
+		{"not ELF", gzipped(t, []byte("text")), false, false},
+		{"not gzip", pvh, false, false},
+		{"cut off", packed[:len(packed)-12], false, true},
+	} {
+		t.Run(strings.ReplaceAll(tt.name, " ", "-"), func(t *testing.T) {
+			image := bzImage(t, tt.payload)
+			if err := checkKernel(image); err != nil {
+				t.Fatal(err)
+			}
+			got, err := inflateKernel(image, t.TempDir())
+			if tt.fails {
+				if err == nil || !strings.Contains(err.Error(), "is damaged") {
+					t.Errorf("%q, %v", got, err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !tt.inflate {
+				if got != image {
+					t.Errorf("%s: want the image itself", got)
+				}
+				return
+			}
+			b, err := os.ReadFile(got)
+			if err != nil || !bytes.Equal(b, pvh) {
+				t.Errorf("%d bytes, %v", len(b), err)
+			}
+			if err := checkKernel(got); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	// The header promises more than there is.
+	image := bzImage(t, packed)
+	if err := os.Truncate(image, 3*512+100+10); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := inflateKernel(image, t.TempDir()); got != image || err != nil {
+		t.Errorf("truncated: %q, %v", got, err)
+	}
+}
+
+func TestTempDir(t *testing.T) {
+	parent := t.TempDir()
+	t.Setenv("TMPDIR", parent)
+	dir, cleanup, err := tempDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale := filepath.Join(parent, tempPattern+"stale")
+	if err := os.Mkdir(stale, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(stale, "f"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	removeStale(parent, 0)
+	if _, err := os.Stat(dir); err != nil {
+		t.Errorf("a directory in use is removed: %v", err)
+	}
+	if _, err := os.Stat(stale); err == nil {
+		t.Error("a stale directory is left")
+	}
+	cleanup()
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("the directory is left")
+	}
+}
