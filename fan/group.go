@@ -23,6 +23,11 @@ type Config struct {
 	// BufferSize is the size of the read buffer in bytes, 0 for 64 KiB. An
 	// event of a filesystem error takes up to 200 bytes.
 	BufferSize int
+	// Thread makes Read wait in ppoll(2) on the thread that calls it, not in
+	// the Go runtime's poller: no other scheduler than the kernel's between
+	// the event and its reader, for a thread that does nothing else. Call
+	// runtime.LockOSThread before.
+	Thread bool
 }
 
 // Group is a fanotify group that reports filesystem errors. It implements
@@ -57,6 +62,7 @@ func Open(cfg Config) (*Group, error) {
 		Size:     cfg.BufferSize,
 		TooSmall: unix.EINVAL,
 		Decode:   Decode,
+		Thread:   cfg.Thread,
 	})
 	if err != nil {
 		return nil, err

@@ -38,12 +38,7 @@ type ext4 struct {
 
 func mounted(t *testing.T, dir string) ext4 {
 	t.Helper()
-	st := inguest.Stat(t, dir)
-	link, err := os.Readlink(fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ext4{dir, filepath.Base(link), inguest.FSID(t, dir)}
+	return ext4{dir, filepath.Base(inguest.Device(t, dir)), inguest.FSID(t, dir)}
 }
 
 func mount(t *testing.T) ext4 {

@@ -33,6 +33,11 @@ type Config struct {
 	// BufferSize is the size of the read buffer in bytes, 0 for 64 KiB, which
 	// a full queue of MaxNotes fits. A record takes up to 127 bytes.
 	BufferSize int
+	// Thread makes Read wait in ppoll(2) on the thread that calls it, not in
+	// the Go runtime's poller: no other scheduler than the kernel's between
+	// the event and its reader, for a thread that does nothing else. Call
+	// runtime.LockOSThread before.
+	Thread bool
 }
 
 // Queue is a notification pipe. It implements [fserr.Source].
@@ -61,6 +66,7 @@ func Open(cfg Config) (*Queue, error) {
 		Size:     cfg.BufferSize,
 		TooSmall: unix.ENOBUFS,
 		Decode:   Decode,
+		Thread:   cfg.Thread,
 	})
 	if err != nil {
 		write.Close()

@@ -72,6 +72,17 @@ func Stat(t testing.TB, path string) unix.Stat_t {
 	return st
 }
 
+// Device returns the name of the block device that path is on, under /dev.
+func Device(t testing.TB, path string) string {
+	t.Helper()
+	dev := Stat(t, path).Dev
+	link, err := os.Readlink(fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(dev), unix.Minor(dev)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "/dev/" + filepath.Base(link)
+}
+
 // Generation returns the generation of a file's inode.
 func Generation(t testing.TB, f *os.File) uint32 {
 	t.Helper()

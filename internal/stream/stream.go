@@ -37,6 +37,7 @@ type Config struct {
 	Size     int           // of the read buffer in bytes, 0 for DefaultSize
 	TooSmall syscall.Errno // read(2)'s answer when the next record does not fit the buffer
 	Decode   Decoder
+	Thread   bool // wait on the caller's thread instead of in the runtime's poller
 }
 
 // Reader implements fserr.Source over a descriptor.
@@ -61,7 +62,8 @@ type Reader struct {
 	once    func(fd uintptr)
 	sysRead func(fd int, b []byte) (int, error) // unix.Read; a fake in tests
 
-	limit limit
+	limit  limit
+	waiter *waiter // nil: the runtime's poller waits
 }
 
 // New takes over fd, which must be in non-blocking mode, also when it fails.
@@ -88,6 +90,13 @@ func New(fd int, cfg Config) (*Reader, error) {
 	r.wait = r.attempt
 	r.once = func(fd uintptr) { r.attempt(fd) }
 	r.limit.set = r.file.SetReadDeadline
+	if cfg.Thread {
+		if r.waiter, err = newWaiter(); err != nil {
+			r.file.Close()
+			return nil, fmt.Errorf("open %s: %w", cfg.Name, err)
+		}
+		r.limit.set = r.waiter.until
+	}
 	return r, nil
 }
 
@@ -155,7 +164,12 @@ func (r *Reader) fill(ctx context.Context) error {
 		return err
 	}
 	r.limit.follow(ctx)
-	err := r.raw.Read(r.wait)
+	var err error
+	if r.waiter != nil {
+		err = r.waiter.fill(r)
+	} else {
+		err = r.raw.Read(r.wait)
+	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		if cerr := ctx.Err(); cerr != nil {
 			return cerr
@@ -166,6 +180,8 @@ func (r *Reader) fill(ctx context.Context) error {
 		}
 	}
 	switch {
+	case err != nil && errors.As(err, new(*os.SyscallError)):
+		return fmt.Errorf("wait for the %s: %w", r.cfg.Name, err)
 	case err != nil: // closed: nothing else is left
 		return os.ErrClosed
 	case r.err == r.cfg.TooSmall:
@@ -223,6 +239,9 @@ func Explain(op string, err error, remedy map[error]string) error {
 // it and hands each event that was read from the kernel but not by the caller
 // to drop, which may be nil.
 func (r *Reader) Close(drop func(*fserr.Event)) error {
+	if r.waiter != nil {
+		r.waiter.close()
+	}
 	if err := r.file.Close(); err != nil {
 		if errors.Is(err, os.ErrClosed) {
 			return os.ErrClosed
@@ -232,6 +251,9 @@ func (r *Reader) Close(drop func(*fserr.Event)) error {
 	r.limit.release()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.waiter != nil {
+		r.waiter.wake.Close()
+	}
 	for drop != nil && len(r.rest) > 0 {
 		var e fserr.Event
 		n, err := r.cfg.Decode(r.rest, &e)
