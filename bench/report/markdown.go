@@ -3,6 +3,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -56,7 +57,7 @@ func status(d *data) string {
 	var s string
 	switch {
 	case !r.Complete:
-		s = fmt.Sprintf("INCOMPLETE: %s of %s cells were measured: %s.", count(uint64(len(r.Cells))), count(uint64(r.Planned)), cmpOr(oneLine(r.Reason), "no reason is recorded"))
+		s = fmt.Sprintf("INCOMPLETE: %s of %s cells were measured: %s.", count(uint64(len(r.Cells))), count(uint64(r.Planned)), cmp.Or(oneLine(r.Reason), "no reason is recorded"))
 	case len(d.failed) > 0:
 		s = fmt.Sprintf("FAILED in %s of %s.", count(uint64(len(d.failed))), plural(uint64(len(r.Cells)), "cell", "cells"))
 	default:
@@ -78,18 +79,11 @@ func status(d *data) string {
 	return s
 }
 
-func cmpOr(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
-}
-
 // kernels names what was booted.
 func (d *data) kernels() string {
 	var out []string
 	for _, b := range d.run.Boots {
-		s := "Linux " + cmpOr(oneLine(b.Kernel.Release), "(unknown)")
+		s := "Linux " + cmp.Or(oneLine(b.Kernel.Release), "(unknown)")
 		if v := oneLine(b.Kernel.Variant); v != "" {
 			s += " (" + v + ")"
 		}
@@ -97,7 +91,7 @@ func (d *data) kernels() string {
 			out = append(out, s)
 		}
 	}
-	return cmpOr(strings.Join(out, ", "), "no kernel: nothing was booted")
+	return cmp.Or(strings.Join(out, ", "), "no kernel: nothing was booted")
 }
 
 // problems lists, before any number, what went wrong.
@@ -107,7 +101,7 @@ func (d *doc) problems() {
 		if b.Verdict == "ok" {
 			continue
 		}
-		s := fmt.Sprintf("boot `%s` did not end well: %s", oneLine(b.ID), cmpOr(oneLine(b.Verdict), "no verdict is recorded"))
+		s := fmt.Sprintf("boot `%s` did not end well: %s", oneLine(b.ID), cmp.Or(oneLine(b.Verdict), "no verdict is recorded"))
 		if b.Serial != "" {
 			s += fmt.Sprintf("; its console is in [%s](%s)", oneLine(b.Serial), oneLine(b.Serial))
 		}
@@ -144,7 +138,7 @@ func (d *doc) setup() {
 	var kernels []string
 	for _, b := range d.run.Boots {
 		k := b.Kernel
-		s := "base " + cmpOr(k.Base, "unknown") + ", series " + cmpOr(hash(k.Series), "none") + ", config " + cmpOr(hash(k.Config), "unknown") + ", " + k.CC
+		s := "base " + cmp.Or(k.Base, "unknown") + ", series " + cmp.Or(hash(k.Series), "none") + ", config " + cmp.Or(hash(k.Config), "unknown") + ", " + k.CC
 		if !slices.Contains(kernels, s) {
 			kernels = append(kernels, s)
 			add("kernel", k.Release+" ("+k.Variant+"): "+strings.TrimSuffix(s, ", "))
@@ -175,7 +169,7 @@ func (d *doc) setup() {
 	add("host", strings.Join(host, ", "))
 	add("KVM", h.KVM)
 	if h.Go != "" || h.Revision != "" {
-		add("wqfan", cmpOr(hash(h.Revision), "unknown revision")+", "+h.Go)
+		add("wqfan", cmp.Or(hash(h.Revision), "unknown revision")+", "+h.Go)
 	}
 	if !d.run.Started.IsZero() {
 		add("started", d.run.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
@@ -340,7 +334,7 @@ func (d *doc) overflow() {
 				}
 				last := series[len(series)-1]
 				rows = append(rows, placedRow{[]place{p}, []string{
-					a, q.String(), safeUpTo(series), count(last.burst),
+					a, q.String(), upTo(series, (*group).lossless, func(g *group) string { return count(g.burst) }), count(last.burst),
 					last.spread(detailed), last.spread(coalesced), last.spread(lostTold), bold(last.spread(lostMute)),
 					lossRecords(last), d.mark(series...),
 				}})
@@ -364,24 +358,17 @@ func bold(s string) string {
 	return "**" + s + "**"
 }
 
-// safeUpTo returns the largest burst up to which nothing was lost.
-func safeUpTo(series []*group) string {
-	best := "none"
-	for _, g := range series {
-		if !g.lossless() {
-			return best
-		}
-		best = count(g.burst)
+// upTo returns what show makes of the last group before the first one that is
+// not ok; groups are in the order of their burst or rate.
+func upTo(series []*group, ok func(*group) bool, show func(*group) string) string {
+	i := slices.IndexFunc(series, func(g *group) bool { return !ok(g) })
+	switch {
+	case i == 0:
+		return "none"
+	case i < 0: // the end of what was tried
+		return "≥ " + show(series[len(series)-1])
 	}
-	return atLeast(best)
-}
-
-// atLeast marks the end of what was tried.
-func atLeast(best string) string {
-	if best == "none" {
-		return best
-	}
-	return "≥ " + best
+	return show(series[i-1])
 }
 
 // lossRecords says what told the reader of the loss.
@@ -515,28 +502,12 @@ func (d *doc) loss() {
 
 func byRate(gs []*group) []*group {
 	gs = slices.Clone(gs)
-	slices.SortStableFunc(gs, func(a, b *group) int {
-		switch ra, rb := a.rate(), b.rate(); {
-		case ra < rb:
-			return -1
-		case ra > rb:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(gs, func(a, b *group) int { return cmp.Compare(a.rate(), b.rate()) })
 	return gs
 }
 
-// rateUpTo returns the highest offered rate up to which ok holds.
 func rateUpTo(series []*group, ok func(*group) bool) string {
-	best := "none"
-	for _, g := range series {
-		if !ok(g) {
-			return best
-		}
-		best = figures3(g.rate())
-	}
-	return atLeast(best)
+	return upTo(series, ok, func(g *group) string { return figures3(g.rate()) })
 }
 
 func (d *doc) corruption() {

@@ -474,15 +474,9 @@ func lossFigure(d *data, m result.Mode, gs []*group) *figure {
 			shareAxis(&p.Y, 4, 4)
 			for _, a := range armsOf(gs) {
 				var line plotter.XYs
-				for _, g := range ofArm(at(gs, w), a) {
+				for _, g := range byRate(ofArm(at(gs, w), a)) {
 					line = append(line, plotter.XY{X: g.rate(), Y: g.share(q.of)})
 				}
-				slices.SortFunc(line, func(a, b plotter.XY) int {
-					if a.X < b.X {
-						return -1
-					}
-					return 1
-				})
 				addLine(p, a, line, line)
 			}
 			panels[i] = append(panels[i], p)

@@ -3,6 +3,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,7 +33,7 @@ func Summary(run *result.Run) []string {
 			boots = append(boots, s)
 		}
 	}
-	out = append(out, d.kernels()+"; "+cmpOr(strings.Join(boots, ", "), "no boot"))
+	out = append(out, d.kernels()+"; "+cmp.Or(strings.Join(boots, ", "), "no boot"))
 
 	gs := d.groups[overflow]
 	for _, a := range armsOf(gs) {
