@@ -151,7 +151,20 @@ func flooded(ctx context.Context, c scenario.Cell, mount string, unit string, ou
 
 	r := newReader(ch, c.Flood.Count)
 	read := make(chan error, 1)
-	start := func() { go func() { read <- r.run(ctx) }() }
+	start := func() {
+		go func() {
+			if c.Realtime {
+				// Not unlocked: the thread ends with the goroutine, and its priority with it.
+				runtime.LockOSThread()
+				if err := realtime(); err != nil {
+					close(r.waiting)
+					read <- err
+					return
+				}
+			}
+			read <- r.run(ctx)
+		}()
+	}
 	if c.Live {
 		start()
 		<-r.waiting
@@ -316,6 +329,17 @@ func (t *timing) result(unit string) (result.Hist, error) {
 	return result.NewHist(t.name, unit, t.hist)
 }
 
+// realtime makes the calling thread one that nothing ordinary holds up: not the
+// threads of the Go runtime either, whose sleeps and wake-ups would otherwise
+// be most of what two runs differ in.
+func realtime() error {
+	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 50}
+	if err := unix.SchedSetAttr(0, &attr, 0); err != nil {
+		return fmt.Errorf("make the reader SCHED_FIFO: %w", os.NewSyscallError("sched_setattr", err))
+	}
+	return nil
+}
+
 // inodesOf returns the inode numbers of files.
 func inodesOf(files []*os.File) ([]uint64, error) {
 	inodes := make([]uint64, len(files))
@@ -337,6 +361,9 @@ func describe(c scenario.Cell) result.Cell {
 	}
 	if c.Live {
 		readerMode = "live"
+	}
+	if c.Realtime {
+		readerMode = "live, SCHED_FIFO"
 	}
 	if schedule == "" {
 		schedule = flood.Flat

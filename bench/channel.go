@@ -48,7 +48,7 @@ func openFan(c scenario.Cell, mount string) (*channel, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := fan.Open(fan.Config{})
+	g, err := fan.Open(fan.Config{Thread: c.Realtime})
 	restore()
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func openFan(c scenario.Cell, mount string) (*channel, error) {
 }
 
 func openWQ(c scenario.Cell, mount string) (*channel, error) {
-	q, err := wq.Open(wq.Config{Notes: int(c.Queue)})
+	q, err := wq.Open(wq.Config{Notes: int(c.Queue), Thread: c.Realtime})
 	if err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ func Open(cfg Config) (*Group, error) {
 		return nil, stream.Explain("fanotify_init", err, map[error]string{
 			unix.ENOSYS: "the kernel is built without CONFIG_FANOTIFY",
 			unix.EPERM:  "needs CAP_SYS_ADMIN",
-			unix.EINVAL: "needs Linux 5.16",
+			unix.EINVAL: "needs Linux 5.1, with Config.PIDFD 5.15",
 			unix.EMFILE: "raise RLIMIT_NOFILE or fs.fanotify.max_user_groups",
 		})
 	}

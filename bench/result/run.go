@@ -114,7 +114,7 @@ type Params struct {
 	Context  string `json:"context,omitempty"` // task, irqoff, hardirq
 	Queue    uint64 `json:"queue,omitempty"`   // capacity asked for: notes, or max_queued_events
 	Filler   uint64 `json:"filler,omitempty"`  // other events put into the same group or queue
-	Reader   string `json:"reader"`            // unread (starts when all is reported) or live
+	Reader   string `json:"reader"`            // unread (starts when all is reported), live, or live with a scheduling class
 }
 
 // Cell is one scenario with one set of parameters on one channel: the smallest

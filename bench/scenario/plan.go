@@ -47,6 +47,7 @@ type Cell struct {
 	Queue    uint64 // capacity: notes of a watch queue, max_queued_events of a group; 0 keeps the default
 	Filler   uint64 // opens queued in the same group before the errors
 	Live     bool   // the reader runs during the flood; otherwise it starts after it
+	Realtime bool   // the reader is a SCHED_FIFO thread that waits in ppoll(2), as cyclictest does
 	Targets  int    // files that the errors stride over; 0 for errors of the superblock
 	Flood    flood.Spec
 }
@@ -172,7 +173,7 @@ func matrix(a Arm, full bool, cpus int) []Cell {
 		WatchQueue: {{32, 0}, {512, 0}},
 	}
 	gaps := []time.Duration{time.Millisecond, 100 * time.Microsecond, 30 * time.Microsecond, 10 * time.Microsecond, 3 * time.Microsecond, 0}
-	paces := []time.Duration{time.Millisecond}
+	paces := []time.Duration{10 * time.Millisecond}
 	single, swept := uint64(500), uint64(2000)
 	if full {
 		bursts = []uint64{1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000}
@@ -197,7 +198,7 @@ func matrix(a Arm, full bool, cpus int) []Cell {
 		}
 	}
 	for _, d := range paces {
-		cells = append(cells, Cell{Scenario: Latency, Point: "pace=" + d.String(), Queue: largest(a), Live: true, Targets: 16,
+		cells = append(cells, Cell{Scenario: Latency, Point: "pace=" + d.String(), Queue: largest(a), Live: true, Realtime: true, Targets: 16,
 			Flood: flood.Spec{Count: single, Schedule: flood.Poisson, Interval: d, PerInode: true, Log: true}})
 	}
 	for _, d := range gaps {
