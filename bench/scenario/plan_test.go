@@ -65,7 +65,7 @@ func TestSelect(t *testing.T) {
 			got = append(got, c.ID())
 		}
 	}
-	want := []string{"latency/fs=xfs/cpus=2/arm=fan/pace=1ms", "latency/fs=xfs/cpus=2/arm=wq-base/pace=1ms"}
+	want := []string{"latency/fs=xfs/cpus=2/arm=fan/pace=10ms", "latency/fs=xfs/cpus=2/arm=wq-base/pace=10ms"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
