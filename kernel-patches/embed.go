@@ -7,7 +7,7 @@ package patches
 
 import "embed"
 
-// FS holds the *.patch files, in series order by name, and config/.
+// FS holds the *.patch files, in series order by name, and config/*.config.
 //
-//go:embed *
+//go:embed *.patch config/*.config
 var FS embed.FS
