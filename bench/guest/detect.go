@@ -94,7 +94,8 @@ func tryKVM(ctx context.Context, kernel string) string {
 	if errors.Is(err, Hung) && r.serial.size == 0 {
 		return fmt.Sprintf("/dev/kvm opens, but a kernel says nothing for %v under it", detectTimeout)
 	}
-	return fmt.Sprintf("/dev/kvm opens, but a kernel does not boot under it: %v", err)
+	why := strings.TrimPrefix(fmt.Sprint(err), RunnerFailed.Error()+": ")
+	return "/dev/kvm opens, but a kernel does not boot under it: " + why
 }
 
 // verdictKey names what a verdict depends on.

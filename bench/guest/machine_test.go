@@ -7,7 +7,6 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/binary"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -19,9 +18,8 @@ import (
 	"github.com/u-root/u-root/pkg/cpio"
 
 	"wqfan/bench/result"
+	"wqfan/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // TestQEMUArgs compares the arguments of one machine in each mode with
 // testdata/MODE.args.
@@ -36,19 +34,7 @@ func TestQEMUArgs(t *testing.T) {
 				m.CPUs = 2
 			}
 			got := strings.Join(m.qemuArgs(m.Kernel, "/t/initramfs.cpio", filepath.Base), "\n") + "\n"
-			golden := filepath.Join("testdata", string(mode)+".args")
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got); diff != "" {
-				t.Error(diff)
-			}
+			golden.Compare(t, filepath.Join("testdata", string(mode)+".args"), []byte(got))
 		})
 	}
 }

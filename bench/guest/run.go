@@ -214,7 +214,7 @@ func (r *run) verdict(ctx context.Context, hung string, exitErr error, stderr st
 		return &Error{Kind: Flooded, Msg: fmt.Sprintf("more than %d bytes: guest killed", r.m.MaxSerial), Context: r.serial.tail}
 	case r.serialErr != nil:
 		return runnerFailed(hintSpace(r.serialErr), "serial log")
-	case ctx.Err() != nil && f == nil:
+	case ctx.Err() != nil && (f == nil || exitErr != nil):
 		return &Error{Kind: Interrupted, Msg: fmt.Sprintf("%d records arrived", r.out.Records), Err: context.Cause(ctx)}
 	case r.serial.alarm != "":
 		return &Error{Kind: Panicked, Msg: r.serial.alarm, Context: r.serial.ctx}

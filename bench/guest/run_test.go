@@ -4,6 +4,7 @@ package guest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -309,4 +310,26 @@ func TestDetect(t *testing.T) {
 		})
 	}
 	verdicts.why = nil
+}
+
+// TestRunInterrupted ends the context before and after the final record; the
+// guest does not end by itself.
+func TestRunInterrupted(t *testing.T) {
+	for name, script := range map[string]string{"before": "", "after": finalOK} {
+		t.Run(name, func(t *testing.T) {
+			m := fakeMachine(t, script+"echo now >&3; sleep 600")
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			go func() {
+				for ctx.Err() == nil {
+					if b, _ := os.ReadFile(m.SerialLog); bytes.Contains(b, []byte("now")) {
+						cancel()
+					}
+					time.Sleep(time.Millisecond)
+				}
+			}()
+			_, err := Run(ctx, m, Job{Handler: "x"})
+			wantError(t, err, Interrupted, "context canceled")
+		})
+	}
 }

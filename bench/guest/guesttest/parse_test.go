@@ -4,17 +4,14 @@ package guesttest
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"wqfan/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // dump writes the tree of tests, one line each, output below.
 func dump(p *parser) string {
@@ -49,20 +46,7 @@ func TestParse(t *testing.T) {
 			var p parser
 			p.write(string(text))
 			p.flush()
-			got := dump(&p)
-			golden := strings.TrimSuffix(file, ".out") + ".golden"
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got); diff != "" {
-				t.Error(diff)
-			}
+			golden.Compare(t, strings.TrimSuffix(file, ".out")+".golden", []byte(dump(&p)))
 		})
 	}
 }
