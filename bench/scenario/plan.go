@@ -174,7 +174,7 @@ func matrix(a Arm, full bool, cpus int) []Cell {
 	}
 	gaps := []time.Duration{time.Millisecond, 100 * time.Microsecond, 30 * time.Microsecond, 10 * time.Microsecond, 3 * time.Microsecond, 0}
 	paces := []time.Duration{10 * time.Millisecond}
-	single, swept := uint64(500), uint64(2000)
+	single, sweep := uint64(500), 50*time.Millisecond
 	if full {
 		bursts = []uint64{1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000}
 		queues[Fanotify] = []queue{{16384, 0}, {1024, 0}, {16, 0}, {16, 8}, {16, 15}, {16, 16}}
@@ -182,7 +182,7 @@ func matrix(a Arm, full bool, cpus int) []Cell {
 		gaps = []time.Duration{10 * time.Millisecond, time.Millisecond, 300 * time.Microsecond, 100 * time.Microsecond, 50 * time.Microsecond, 30 * time.Microsecond,
 			20 * time.Microsecond, 10 * time.Microsecond, 5 * time.Microsecond, 3 * time.Microsecond, 2 * time.Microsecond, time.Microsecond, 0}
 		paces = []time.Duration{10 * time.Millisecond, time.Millisecond, 200 * time.Microsecond}
-		single, swept = 5000, 10_000
+		single, sweep = 5000, 500*time.Millisecond
 	}
 
 	var cells []Cell
@@ -198,12 +198,15 @@ func matrix(a Arm, full bool, cpus int) []Cell {
 		}
 	}
 	for _, d := range paces {
-		cells = append(cells, Cell{Scenario: Latency, Point: "pace=" + d.String(), Queue: largest(a), Live: true, Realtime: true, Targets: 16,
+		cells = append(cells, Cell{Scenario: Latency, Point: "pace=" + ascii(d), Queue: largest(a), Live: true, Realtime: true, Targets: 16,
 			Flood: flood.Spec{Count: single, Schedule: flood.Poisson, Interval: d, PerInode: true, Log: true}})
 	}
 	for _, d := range gaps {
-		c := Cell{Scenario: Loss, Point: "gap=" + d.String(), Queue: largest(a), Live: true,
-			Flood: flood.Spec{Count: swept, Schedule: flood.Fixed, Interval: d, Log: true}}
+		// As many as fill the sweep's time: many slices of the scheduler, or
+		// the loss would be an accident of one. Flat out costs about 2 us.
+		n := max(500, uint64(sweep/max(d, 2*time.Microsecond)))
+		c := Cell{Scenario: Loss, Point: "gap=" + ascii(d), Queue: largest(a), Live: true,
+			Flood: flood.Spec{Count: n, Schedule: flood.Fixed, Interval: d, Log: true}}
 		if d == 0 {
 			c.Point, c.Flood.Schedule = "gap=flat", flood.Flat
 		}
@@ -211,6 +214,9 @@ func matrix(a Arm, full bool, cpus int) []Cell {
 	}
 	return cells
 }
+
+// ascii is d.String without the micro sign: points are part of file names.
+func ascii(d time.Duration) string { return strings.ReplaceAll(d.String(), "µ", "u") }
 
 // largest is the capacity that each channel has at its best in mainline: the
 // default of fs.fanotify.max_queued_events, and watch_queue's limit.
