@@ -5,11 +5,9 @@ package fan
 import (
 	"encoding/binary"
 	"errors"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"wqfan/fserr"
@@ -80,11 +78,7 @@ func handle(typ int32, b string) fserr.Handle { return fserr.Handle{Type: typ, B
 func TestDecode(t *testing.T) {
 	const detail = fserr.HasPID | fserr.HasErrno | fserr.HasCount
 	const located = detail | fserr.HasFSID | fserr.HasHandle | fserr.HasInode
-	for _, test := range []struct {
-		name string
-		in   []byte
-		want fserr.Event
-	}{
+	golden.DecodeGood(t, Decode, []golden.Good{
 		{"an inode of ext4", event(unix.FAN_FS_ERROR, fid(1, ino32), broken),
 			fserr.Event{Kind: fserr.Error, Has: located, PID: 42, Errno: 117, Count: 3, FSID: fsid, Ino: 12, Gen: 0xabcd, Handle: handle(1, ino32)}},
 		{"the other order", event(unix.FAN_FS_ERROR, broken, fid(1, ino32)),
@@ -120,33 +114,13 @@ func TestDecode(t *testing.T) {
 		{"an open", event(unix.FAN_OPEN, fid(1, ino32)),
 			fserr.Event{Kind: fserr.Other, Has: located&^(fserr.HasErrno|fserr.HasCount) | fserr.HasRecord, PID: 42, FSID: fsid, Ino: 12, Gen: 0xabcd,
 				Handle: handle(1, ino32), Record: fserr.Record{Type: unix.FAN_OPEN, Bytes: event(unix.FAN_OPEN, fid(1, ino32))}}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			in := append(test.in, "the next event"...)
-			e := fserr.Event{Kind: 99, Has: 0xffff, Ino: 1, Gen: 1} // of an earlier use
-			n, err := Decode(in, &e)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if n != len(test.in) {
-				t.Errorf("took %d bytes of %d", n, len(test.in))
-			}
-			if diff := cmp.Diff(test.want, e); diff != "" {
-				t.Error(diff)
-			}
-		})
-	}
+	})
 }
 
 func TestDecodeMalformed(t *testing.T) {
 	good := func() []byte { return event(unix.FAN_FS_ERROR, fid(1, ino32), broken) }
 	const atFID, atError = metadataSize, metadataSize + 28
-	for _, test := range []struct {
-		name string
-		in   []byte
-		skip int // bytes to the next event
-		want string
-	}{
+	golden.DecodeBad(t, Decode, []golden.Bad{
 		{"nothing", nil, 0, "fanotify: fanotify_event_metadata at byte 0: 0 bytes left, want 24"},
 		{"half a header", good()[:23], 0, "fanotify: fanotify_event_metadata at byte 0: 23 bytes left, want 24"},
 		{"cut off", good()[:60], 0, "fanotify: fanotify_event_metadata at byte 0: event_len 64 with 60 bytes left, want at least 24"},
@@ -163,22 +137,7 @@ func TestDecodeMalformed(t *testing.T) {
 		{"short fid", event(unix.FAN_FS_ERROR, info(infoFID, uint64(0), uint32(0))), 40, "fanotify: fanotify_event_info_fid at byte 24: len 16, want at least 20"},
 		{"handle_bytes large", edit(good(), atFID+offHandle, uint32(9)), 64, "fanotify: file_handle at byte 36: handle_bytes 9 with 8 bytes left"},
 		{"handle_bytes huge", edit(good(), atFID+offHandle, uint32(1<<32-1)), 64, "fanotify: file_handle at byte 36: handle_bytes 4294967295 with 8 bytes left"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			var e fserr.Event
-			n, err := Decode(test.in, &e)
-			var format *fserr.FormatError
-			if !errors.As(err, &format) {
-				t.Fatalf("got %v, want a format error", err)
-			}
-			if err.Error() != test.want {
-				t.Errorf("got  %s\nwant %s", err, test.want)
-			}
-			if n != test.skip {
-				t.Errorf("the next event is %d bytes away, want %d", n, test.skip)
-			}
-		})
-	}
+	})
 }
 
 func TestParseStats(t *testing.T) {
@@ -200,53 +159,23 @@ func TestParseStats(t *testing.T) {
 
 // TestCaptured decodes what read(2) gave on real groups: testdata/*.hex, one
 // event per line, beside what it should be.
-func TestCaptured(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.hex")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no captured events:", err)
-	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			golden.Events(t, file, Decode)
-		})
-	}
-}
+func TestCaptured(t *testing.T) { golden.Records(t, "testdata/*.hex", Decode) }
 
 // The patch that an error names must be in the series.
 func TestPatchNames(t *testing.T) {
 	golden.Patches(t, "../kernel-patches", patchCounters)
 }
 
-func TestDecodeAllocatesNothing(t *testing.T) {
-	b := event(unix.FAN_FS_ERROR, fid(1, ino32), info(infoPIDFD, int32(9)), broken)
-	var e fserr.Event
-	if n := testing.AllocsPerRun(100, func() {
-		if _, err := Decode(b, &e); err != nil {
-			t.Error(err)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations per event", n)
+func benchmarks() []golden.Record {
+	return []golden.Record{
+		{"inode", event(unix.FAN_FS_ERROR, fid(1, ino32), broken)},
+		{"filesystem", event(unix.FAN_FS_ERROR, fid(0xff, ""), broken)},
+		{"pidfd", event(unix.FAN_FS_ERROR, fid(1, ino32), info(infoPIDFD, int32(9)), broken)},
+		{"overflow", event(unix.FAN_Q_OVERFLOW)},
+		{"open", event(unix.FAN_OPEN, fid(1, ino32))},
 	}
 }
 
-func BenchmarkDecode(b *testing.B) {
-	var e fserr.Event
-	for _, bench := range []struct {
-		name string
-		in   []byte
-	}{
-		{"inode", event(unix.FAN_FS_ERROR, fid(1, ino32), broken)},
-		{"filesystem", event(unix.FAN_FS_ERROR, fid(0xff, ""), broken)},
-		{"overflow", event(unix.FAN_Q_OVERFLOW)},
-	} {
-		b.Run(bench.name, func(b *testing.B) {
-			b.ReportAllocs()
-			b.SetBytes(int64(len(bench.in)))
-			for b.Loop() {
-				if _, err := Decode(bench.in, &e); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}
+func TestDecodeAllocatesNothing(t *testing.T) { golden.AllocatesNothing(t, Decode, benchmarks()) }
+
+func BenchmarkDecode(b *testing.B) { golden.Bench(b, Decode, benchmarks()) }

@@ -5,7 +5,6 @@ package wq
 import (
 	"encoding/binary"
 	"errors"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -50,11 +49,7 @@ func TestDecode(t *testing.T) {
 	removalID := record(TypeMeta, metaRemoval, 0x0300, uint64(0x700000))
 	unknownMeta := record(TypeMeta, 2, 0x0300)
 	unknown := record(0xabcdef, 0xff, 0x0400, uint64(1))
-	for _, test := range []struct {
-		name string
-		in   []byte
-		want fserr.Event
-	}{
+	golden.DecodeGood(t, Decode, []golden.Good{
 		{"an error of an inode", fsError(fserr.BufferedRead, 0xff00|fsErrorInfoInode|fsErrorInfoRange), fserr.Event{
 			Kind: fserr.Error, Has: always | fserr.HasInode | fserr.HasRange, Class: fserr.BufferedRead, Watch: 255, Errno: 117, FSID: fsid,
 			Ino: 1<<40 + 12, Gen: 0xabcd, Pos: 4096, Len: 512, Seq: 7, Time: 1e9}},
@@ -76,22 +71,7 @@ func TestDecode(t *testing.T) {
 			Kind: fserr.Other, Has: fserr.HasWatch | fserr.HasRecord, Watch: 2, Record: fserr.Record{Type: TypeKey, Bytes: key}}},
 		{"an unknown type", unknown, fserr.Event{
 			Kind: fserr.Other, Has: fserr.HasWatch | fserr.HasRecord, Watch: 4, Record: fserr.Record{Type: 0xabcdef, Bytes: unknown}}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			in := append(test.in, "the next record"...)
-			e := fserr.Event{Kind: 99, Has: 0xffff, Ino: 1, Count: 1} // of an earlier use
-			n, err := Decode(in, &e)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if n != len(test.in) {
-				t.Errorf("took %d bytes of %d", n, len(test.in))
-			}
-			if diff := cmp.Diff(test.want, e); diff != "" {
-				t.Error(diff)
-			}
-		})
-	}
+	})
 }
 
 func TestDecodeMalformed(t *testing.T) {
@@ -101,12 +81,7 @@ func TestDecodeMalformed(t *testing.T) {
 		native.PutUint32(b[offInfo:], n)
 		return b
 	}
-	for _, test := range []struct {
-		name string
-		in   []byte
-		skip int
-		want string
-	}{
+	golden.DecodeBad(t, Decode, []golden.Bad{
 		{"nothing", nil, 0, "watch_queue: watch_notification at byte 0: 0 bytes left, want 8"},
 		{"half a header", cut(fsError(0, 0), 7), 0, "watch_queue: watch_notification at byte 0: 7 bytes left, want 8"},
 		{"cut off", cut(fsError(0, 0), 63), 0, "watch_queue: watch_notification at byte 0: length 64 with 63 bytes left, want at least 8"},
@@ -114,22 +89,7 @@ func TestDecodeMalformed(t *testing.T) {
 		{"length 7", length(7), 0, "watch_queue: watch_notification at byte 0: length 7 with 64 bytes left, want at least 8"},
 		{"length 127", length(127), 0, "watch_queue: watch_notification at byte 0: length 127 with 64 bytes left, want at least 8"},
 		{"a short error", record(TypeFSError, 5, 0, uint64(1)), 16, "watch_queue: fs_error_notification at byte 0: length 16, want 64"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			var e fserr.Event
-			n, err := Decode(test.in, &e)
-			var format *fserr.FormatError
-			if !errors.As(err, &format) {
-				t.Fatalf("got %v, want a format error", err)
-			}
-			if err.Error() != test.want {
-				t.Errorf("got  %s\nwant %s", err, test.want)
-			}
-			if n != test.skip {
-				t.Errorf("the next record is %d bytes away, want %d", n, test.skip)
-			}
-		})
-	}
+	})
 }
 
 func TestDecodeKey(t *testing.T) {
@@ -165,19 +125,9 @@ func TestRemovalID(t *testing.T) {
 	}
 }
 
-// TestGolden decodes the records of testdata/*.hex, one per line, beside what
-// they should be.
-func TestGolden(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.hex")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no records:", err)
-	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			golden.Events(t, file, Decode)
-		})
-	}
-}
+// TestCaptured decodes what read(2) gave on real queues, and records made by
+// hand: testdata/*.hex, one per line, beside what they should be.
+func TestCaptured(t *testing.T) { golden.Records(t, "testdata/*.hex", Decode) }
 
 func TestFilterSpec(t *testing.T) {
 	spec, err := newFilterSpec([]Filter{
@@ -246,42 +196,15 @@ func TestPatchNames(t *testing.T) {
 	golden.Patches(t, "../kernel-patches", patchSource, patchCounters)
 }
 
-func TestDecodeAllocatesNothing(t *testing.T) {
-	in := slices.Concat(fsError(fserr.DataLost, fsErrorInfoInode), record(TypeKey, 1, 0, uint64(1)), record(TypeMeta, metaLoss, 0))
-	var e fserr.Event
-	if n := testing.AllocsPerRun(100, func() {
-		for b := in; len(b) > 0; {
-			n, err := Decode(b, &e)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			b = b[n:]
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations per run", n)
-	}
-}
-
-func BenchmarkDecode(b *testing.B) {
-	var e fserr.Event
-	for _, bench := range []struct {
-		name string
-		in   []byte
-	}{
+func benchmarks() []golden.Record {
+	return []golden.Record{
 		{"inode", fsError(fserr.BufferedRead, fsErrorInfoInode|fsErrorInfoRange)},
 		{"filesystem", fsError(fserr.Metadata, 0)},
 		{"key", record(TypeKey, 1, 0, uint64(1))},
 		{"loss", record(TypeMeta, metaLoss, 0)},
-	} {
-		b.Run(bench.name, func(b *testing.B) {
-			b.ReportAllocs()
-			b.SetBytes(int64(len(bench.in)))
-			for b.Loop() {
-				if _, err := Decode(bench.in, &e); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
 	}
 }
+
+func TestDecodeAllocatesNothing(t *testing.T) { golden.AllocatesNothing(t, Decode, benchmarks()) }
+
+func BenchmarkDecode(b *testing.B) { golden.Bench(b, Decode, benchmarks()) }

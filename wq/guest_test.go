@@ -23,15 +23,9 @@ import (
 
 // The tests named TestGuest need the series: its injector makes their errors.
 
-func TestPatched(t *testing.T) {
-	for _, cpus := range []int{1, 2} {
-		t.Run(fmt.Sprintf("cpus=%d", cpus), func(t *testing.T) {
-			inguest.Run(t, "patched", cpus, "^Test(Kernel|Guest)")
-		})
-	}
-}
+func TestPatched(t *testing.T) { inguest.Patched(t, "^Test(Kernel|Guest)") }
 
-func TestStock(t *testing.T) { inguest.Run(t, "stock", 1, "^TestKernel") }
+func TestStock(t *testing.T) { inguest.Stock(t, "^TestKernel") }
 
 // eachPoint runs f on each filesystem and posting point, with n open files.
 func eachPoint(t *testing.T, n int, f func(t *testing.T, at wq.Point, dir string, files []*os.File)) {

@@ -13,7 +13,7 @@ import (
 // Fuzz decodes the records of b one after the other and checks what must hold
 // for any bytes: a record is at least least bytes long and within b, so is what
 // the event points to, and what is wrong is a *fserr.FormatError.
-func Fuzz(t *testing.T, b []byte, least int, decode func([]byte, *fserr.Event) (int, error)) {
+func Fuzz(t *testing.T, b []byte, least int, decode Decoder) {
 	t.Helper()
 	for len(b) > 0 {
 		var e fserr.Event

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Package golden compares decoded records with files.
+// Package golden is what the tests of both decoders share: tables, golden files
+// and what must hold for any bytes.
 package golden
 
 import (
@@ -10,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -20,10 +22,22 @@ import (
 
 var update = flag.Bool("update", false, "write golden files instead of comparing with them")
 
+// Records does what Events does for each file that the pattern names.
+func Records(t *testing.T, pattern string, decode Decoder) {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files %s: %v", pattern, err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) { Events(t, file, decode) })
+	}
+}
+
 // Events decodes the records in a file of hexadecimal lines, each one whole
 // record, and compares them in words with file.golden. Lines that start with #
 // are comments and stay.
-func Events(t *testing.T, file string, decode func([]byte, *fserr.Event) (int, error)) {
+func Events(t *testing.T, file string, decode Decoder) {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {

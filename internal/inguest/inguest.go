@@ -6,6 +6,7 @@ package inguest
 
 import (
 	_ "embed"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,9 +26,18 @@ const (
 	VariantEnv = "WQFAN_VARIANT" // patched or stock
 )
 
-// Run runs the tests that match a pattern on a kernel of a variant, "patched" or
-// "stock", with a number of CPUs.
-func Run(t *testing.T, variant string, cpus int, pattern string) {
+// Patched runs the tests that match a pattern on the kernel with the series, on
+// one CPU and on two.
+func Patched(t *testing.T, pattern string) {
+	for _, cpus := range []int{1, 2} {
+		t.Run(fmt.Sprintf("cpus=%d", cpus), func(t *testing.T) { run(t, "patched", cpus, pattern) })
+	}
+}
+
+// Stock runs them on the same kernel without the series.
+func Stock(t *testing.T, pattern string) { run(t, "stock", 1, pattern) }
+
+func run(t *testing.T, variant string, cpus int, pattern string) {
 	t.Helper()
 	if need.InGuest() {
 		t.Skip("this is the host's side of the test")

@@ -44,8 +44,11 @@ func (w *waiter) until(t time.Time) error {
 	return w.ring()
 }
 
+// bell is what an eventfd takes: a number that is not zero.
+var bell = []byte{1, 0, 0, 0, 0, 0, 0, 0}
+
 func (w *waiter) ring() error {
-	_, err := w.wake.Write([]byte{1, 0, 0, 0, 0, 0, 0, 0})
+	_, err := w.wake.Write(bell)
 	return err
 }
 
