@@ -37,6 +37,7 @@ type Options struct {
 	Mode    result.Mode   // "" takes KVM where it boots, else icount for one CPU and TCG for more
 	MemMiB  int
 	Append  []string // further kernel arguments
+	Init    string   // static program with Handler, the guest's init; "" is this one
 	Dir     string   // where the record lands; "" is Parent/<time>-<Name>
 	Parent  string
 	Name    string // of the kernel
@@ -117,7 +118,7 @@ func (c *campaign) boot(ctx context.Context, id string, b scenario.Boot) error {
 	mode := c.mode(b.CPUs)
 	serial := id + ".serial.log"
 	m := guest.Machine{
-		Kernel: c.Image, Mode: mode, CPUs: b.CPUs, MemMiB: c.MemMiB, Append: c.Append, Timeout: c.Timeout,
+		Kernel: c.Image, Mode: mode, CPUs: b.CPUs, MemMiB: c.MemMiB, Append: c.Append, Init: c.Init, Timeout: c.Timeout,
 		SerialLog: filepath.Join(c.dir, serial),
 	}
 	task := bench.Task{Mode: mode, Boot: b, Mounts: map[string]string{}}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT
+
+package campaign
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"wqfan/bench/guest"
+	"wqfan/bench/kernel"
+	"wqfan/bench/result"
+	"wqfan/bench/scenario"
+	"wqfan/internal/need"
+)
+
+// options returns what a run on a built kernel takes, with wqfan as the
+// guest's init.
+func options(t *testing.T, variant string, sel scenario.Select) Options {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("boots a guest")
+	}
+	im, err := kernel.Find(t.Context(), kernel.Options{Variant: variant})
+	if err != nil {
+		need.Missing(t, "needs the %s kernel: %v", variant, err)
+	}
+	plan, err := scenario.New(sel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Options{
+		Plan: plan, Image: im.Path, Name: "test", Mode: result.TCG, MemMiB: 512, Init: wqfan(t), Timeout: 5 * time.Minute,
+		Kernel: result.Kernel{Variant: im.Variant, Base: im.Base, Series: im.Series, Config: im.Config, CC: im.CC},
+		Dir:    filepath.Join(t.TempDir(), "run"), Say: t.Logf,
+	}
+}
+
+var built string
+
+// wqfan builds the program once.
+func wqfan(t *testing.T) string {
+	t.Helper()
+	if built == "" {
+		built = filepath.Join(tmp, "wqfan")
+		cmd := exec.Command("go", "build", "-o", built, "wqfan/cmd/wqfan")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", cmd, err, out)
+		}
+	}
+	return built
+}
+
+var tmp string
+
+func TestMain(m *testing.M) {
+	var err error
+	if tmp, err = os.MkdirTemp("", "wqfan-campaign-"); err != nil {
+		panic(err)
+	}
+	status := m.Run()
+	os.RemoveAll(tmp)
+	os.Exit(status)
+}
+
+// record runs o and loads what it left.
+func record(t *testing.T, ctx context.Context, o Options) (*result.Run, error) {
+	t.Helper()
+	dir, runErr := Run(ctx, o)
+	run, err := result.Load(dir)
+	if err != nil {
+		t.Fatalf("the record of the run: %v (the run: %v)", err, runErr)
+	}
+	return run, runErr
+}
+
+// The same flood: watch_queue keeps exactly its ring's worth and signals one
+// uncounted loss; fanotify keeps a record for each reporting worker, whose
+// counts add up to all errors until its queue is full.
+func TestOverflow(t *testing.T) {
+	for _, cpus := range []int{1, 2} {
+		o := options(t, "patched", scenario.Select{Scenarios: []string{scenario.Overflow}, CPUs: []int{cpus}})
+		for i := range o.Plan.Boots {
+			o.Plan.Boots[i].Cells = slices.DeleteFunc(o.Plan.Boots[i].Cells, func(c scenario.Cell) bool { return c.Flood.Count > 10_000 })
+		}
+		run, err := record(t, t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !run.Complete || len(run.Cells) != o.Plan.Cells() {
+			t.Errorf("complete %v, %d of %d cells", run.Complete, len(run.Cells), o.Plan.Cells())
+		}
+		for _, c := range run.Cells {
+			t.Run(c.ID, func(t *testing.T) { checkOverflow(t, c) })
+		}
+	}
+}
+
+func checkOverflow(t *testing.T, c result.Cell) {
+	n, r, a := c.Params.Errors, c.Reader, c.Account
+	if a.Injected != n || a.Unexplained() != 0 || a.Silent != 0 {
+		t.Errorf("account: %v", a)
+	}
+	var detailed, coalesced, lost uint64
+	switch free := c.Params.Queue - c.Params.Filler; {
+	case c.Arm != "fan":
+		detailed = min(n, c.Params.Queue)
+		lost = n - detailed
+	case free == 0:
+		lost = n
+	case free == 1 && n > 1: // full as soon as the first error is in it
+		detailed, lost = 1, n-1
+	default:
+		// Not more records than there were workers to report: how many those
+		// were is the workqueue's affair, but not one for each error.
+		if detailed = a.Detailed; detailed < 1 || n >= 1000 && detailed > 16 {
+			t.Errorf("%d records of %d errors", detailed, n)
+		}
+		coalesced = n - detailed
+	}
+	if a.Detailed != detailed || a.Coalesced != coalesced || a.Signalled != lost {
+		t.Errorf("account: %v, want detailed %d, coalesced %d, signalled %d", a, detailed, coalesced, lost)
+	}
+	switch {
+	case lost == 0 && r.LossEvents != 0:
+		t.Errorf("%d loss records for no loss", r.LossEvents)
+	case lost > 0 && (r.LossEvents != 1 || r.LossExact):
+		t.Errorf("%d loss records, exact %v: want one without a count", r.LossEvents, r.LossExact)
+	case lost > 0 && uint64(r.LossAfter) != r.Records+r.Others:
+		t.Errorf("the loss was told after %d events, want it last, after %d", r.LossAfter, r.Records+r.Others)
+	}
+}
+
+func TestCorruption(t *testing.T) {
+	run, err := record(t, t.Context(), options(t, "patched", scenario.Select{Scenarios: []string{scenario.Corruption}, CPUs: []int{1}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range run.Cells {
+		want := []string{"EFSBADCRC", "EFSCORRUPTED"}
+		if c.FS == "xfs" {
+			want = []string{"EIO"}
+		}
+		if len(c.Events) != len(want) {
+			t.Errorf("%s: %q, want one event for each of %q", c.ID, c.Events, want)
+			continue
+		}
+		for i, errno := range want {
+			if !strings.Contains(c.Events[i], errno) || !strings.Contains(c.Events[i], " ino=") {
+				t.Errorf("%s: %q does not name the inode and %s", c.ID, c.Events[i], errno)
+			}
+		}
+	}
+}
+
+// Two runs under icount agree in their medians.
+func TestICountRepeats(t *testing.T) {
+	medians := make([]map[string]int64, 2)
+	for i := range medians {
+		o := options(t, "patched", scenario.Select{Scenarios: []string{scenario.Latency}, CPUs: []int{1}, Seed: 1})
+		o.Mode = result.ICount
+		run, err := record(t, t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		medians[i] = map[string]int64{}
+		for _, c := range run.Cells {
+			for _, h := range c.Hists {
+				if h.Name == "intended-to-read" {
+					medians[i][c.ID] = h.P50
+				}
+			}
+		}
+		if len(medians[i]) != o.Plan.Cells() {
+			t.Fatalf("%d medians of %d cells", len(medians[i]), o.Plan.Cells())
+		}
+	}
+	for id, a := range medians[0] {
+		b := medians[1][id]
+		if d := math.Abs(float64(a-b)) / float64(a); d > 0.005 {
+			t.Errorf("%s: medians %d and %d differ by %.2f %%", id, a, b, 100*d)
+		}
+	}
+}
+
+// A kernel without the series is told from one with it in a line.
+func TestStock(t *testing.T) {
+	o := options(t, "stock", scenario.Select{Scenarios: []string{scenario.Latency}, FS: []string{"ext4"}, CPUs: []int{1}})
+	run, err := record(t, t.Context(), o)
+	if guest.ExitStatus(err) != guest.ExitFailed || run.Complete {
+		t.Errorf("status %d, complete %v: %v", guest.ExitStatus(err), run.Complete, err)
+	}
+	if len(run.Cells) != o.Plan.Cells() {
+		t.Fatalf("%d of %d cells", len(run.Cells), o.Plan.Cells())
+	}
+	for _, c := range run.Cells {
+		if strings.Count(c.Err, "\n") > 0 || !strings.Contains(c.Err, "patch") {
+			t.Errorf("%s: %q is not one line that names the patch", c.ID, c.Err)
+		}
+	}
+}
+
+// What was measured before an interruption stays, and says that it is not all.
+func TestInterrupted(t *testing.T) {
+	o := options(t, "patched", scenario.Select{Scenarios: []string{scenario.Overflow}, CPUs: []int{1, 2}})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	o.Step = func(done, _ int, _ string) {
+		if done == 5 {
+			cancel()
+		}
+	}
+	run, err := record(t, ctx, o)
+	if guest.ExitStatus(err) != guest.ExitInterrupted || !errors.Is(err, guest.Interrupted) {
+		t.Errorf("status %d: %v", guest.ExitStatus(err), err)
+	}
+	if run.Complete || run.Reason != "interrupted" || len(run.Cells) < 5 || len(run.Boots) != 1 {
+		t.Errorf("complete %v (%s), %d cells, %d boots", run.Complete, run.Reason, len(run.Cells), len(run.Boots))
+	}
+}
+
+// A guest that does not end in time loses only what it has not sent.
+func TestTimeout(t *testing.T) {
+	o := options(t, "patched", scenario.Select{Full: true, Scenarios: []string{scenario.Latency}, CPUs: []int{2}, FS: []string{"ext4"}})
+	o.Timeout = 15 * time.Second
+	run, err := record(t, t.Context(), o)
+	if guest.ExitStatus(err) != guest.ExitHung {
+		t.Errorf("status %d: %v", guest.ExitStatus(err), err)
+	}
+	if run.Complete || !strings.Contains(run.Reason, "hung") || run.Boots[0].Verdict == "ok" {
+		t.Errorf("complete %v (%s), verdict %q", run.Complete, run.Reason, run.Boots[0].Verdict)
+	}
+}
+
+// A record is never written over.
+func TestTaken(t *testing.T) {
+	o := Options{Dir: t.TempDir(), Mode: result.TCG}
+	if err := os.WriteFile(filepath.Join(o.Dir, result.RunFile), []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), o); !errors.Is(err, os.ErrExist) || guest.ExitStatus(err) != guest.ExitRunner {
+		t.Errorf("status %d: %v", guest.ExitStatus(err), err)
+	}
+}
