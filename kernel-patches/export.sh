@@ -22,9 +22,10 @@ trap 'rm -rf "$tmp"' EXIT
 n=$(git -C "$ktree" rev-list --count "$base..$branch")
 [ "$n" -gt 0 ] || { echo "nothing between $base and $branch" >&2; exit 1; }
 
-# Nothing of the machine's settings may show.
+# Nothing of the machine's settings may show.  Empty context lines have no blank:
+# checkpatch takes a patch that git tracks for a source file, and would complain.
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
-git -C "$ktree" -c core.abbrev=12 format-patch -q --zero-commit --no-signature \
+git -C "$ktree" -c core.abbrev=12 -c diff.suppressBlankEmpty=true format-patch -q --zero-commit --no-signature \
 	--no-base --numbered -o "$tmp" "$base..$branch"
 
 {
