@@ -61,7 +61,7 @@ func Run(ctx context.Context, o Options) (dir string, err error) {
 	}
 	w, err := result.Create(dir, header)
 	if err != nil {
-		return dir, &guest.Error{Kind: guest.RunnerFailed, Msg: err.Error(), Err: err}
+		return dir, &guest.Error{Kind: guest.RunnerFailed, Err: err}
 	}
 	tmp, err := os.MkdirTemp("", "wqfan-disks-")
 	if err != nil {
@@ -124,7 +124,7 @@ func (c *campaign) boot(ctx context.Context, id string, b scenario.Boot) error {
 	task := bench.Task{Mode: mode, Boot: b, Mounts: map[string]string{}}
 	job := guest.Job{Handler: Handler}
 	if err := c.attach(&m, &job, &task); err != nil {
-		return &guest.Error{Kind: guest.RunnerFailed, Msg: err.Error(), Err: err}
+		return &guest.Error{Kind: guest.RunnerFailed, Err: err}
 	}
 	payload, err := json.Marshal(task)
 	if err != nil {
