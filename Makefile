@@ -13,7 +13,7 @@ bench: prerequisites bin/wqfan ## run the quick matrix in guests; plots and repo
 	bin/wqfan run
 
 test: prerequisites lint kernel ## lint, build the kernels, run all tests, those in guests too
-	go test -timeout 30m ./...
+	WQFAN_KERNEL=$$(bin/wqfan kernel path) go test -timeout 30m ./...
 
 lint: ## gofmt, vet, staticcheck
 	@files=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
@@ -44,4 +44,4 @@ prerequisites:
 	@scripts/prerequisites
 
 bin/wqfan:
-	@go build -trimpath -ldflags "-s -w" -o $@ ./cmd/wqfan
+	@go build -buildvcs=auto -trimpath -ldflags "-s -w" -o $@ ./cmd/wqfan

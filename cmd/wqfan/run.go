@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"wqfan/bench/campaign"
+	"wqfan/bench/guest"
 	"wqfan/bench/kernel"
 	"wqfan/bench/report"
 	"wqfan/bench/result"
@@ -70,7 +71,7 @@ func (r *runCmd) Run(ctx context.Context) error {
 	} else {
 		im, err := kernel.Build(ctx, kernel.Options{Source: r.Source, Variant: r.Variant, Progress: kernel.NewProgress(os.Stderr)})
 		if err != nil {
-			return err
+			return noKernel(ctx, err)
 		}
 		o.Image, o.Name = im.Path, im.Release+"-"+im.Variant
 		o.Kernel = result.Kernel{Variant: im.Variant, Base: im.Base, Series: im.Series, Config: im.Config, CC: im.CC}
@@ -83,6 +84,15 @@ func (r *runCmd) Run(ctx context.Context) error {
 		return runErr
 	}
 	return errors.Join(runErr, finish(dir))
+}
+
+// noKernel is the error of a run that never had a kernel to boot.
+func noKernel(ctx context.Context, err error) error {
+	kind := guest.RunnerFailed
+	if ctx.Err() != nil {
+		kind = guest.Interrupted
+	}
+	return &guest.Error{Kind: kind, Err: err}
 }
 
 // finish writes the report of a run, whole or not, and says where it is.
