@@ -216,7 +216,7 @@ func flooded(ctx context.Context, c scenario.Cell, mount string, unit string, ou
 func (r *reader) account(in ledger.Injected, stamps []flood.Stamp, out *result.Cell) error {
 	l := &r.ledger
 	out.Reader = result.Reader{
-		Records: l.Records, Counted: l.Counted, Others: l.Others, Reads: r.ch.reads(),
+		Records: l.Records, Counted: l.Counted, Workers: uint64(l.Workers), Others: l.Others, Reads: r.ch.reads(),
 		LossEvents: l.LossEvents, LossCount: l.LossCount, LossExact: l.LossExact,
 		LossAfter: -1, LossDelay: -1, FirstLost: -1,
 	}

@@ -119,10 +119,10 @@ func checkOverflow(t *testing.T, c result.Cell) {
 	case free == 1 && n > 1: // full as soon as the first error is in it
 		detailed, lost = 1, n-1
 	default:
-		// Not more records than there were workers to report: how many those
-		// were is the workqueue's affair, but not one for each error.
-		if detailed = a.Detailed; detailed < 1 || n >= 1000 && detailed > 16 {
-			t.Errorf("%d records of %d errors", detailed, n)
+		// One record for each worker that reported: how many those are is the
+		// workqueue's affair.
+		if detailed = a.Detailed; detailed != r.Workers || detailed < 1 {
+			t.Errorf("%d records of %d errors by %d workers", detailed, n, r.Workers)
 		}
 		coalesced = n - detailed
 	}

@@ -39,6 +39,7 @@ type Channel struct {
 type Ledger struct {
 	Records    uint64 // error records read
 	Counted    uint64 // sum of their counts
+	Workers    int    // different tasks that the error records name
 	Others     uint64 // events that are no errors
 	Removed    uint64 // watches that ended
 	LossEvents uint64 // signals of loss
@@ -47,6 +48,7 @@ type Ledger struct {
 	LossAfter  int64  // events read before the first signal; valid if LossEvents > 0
 	LossRecv   int64  // when the first signal was read, CLOCK_MONOTONIC ns; valid if LossEvents > 0
 
+	pids    map[int32]bool
 	events  uint64
 	next    uint64 // first sequence number not accounted for
 	gaps    []gap
@@ -70,6 +72,9 @@ func (l *Ledger) Observe(events []fserr.Event, sequenced bool) {
 		case fserr.Error:
 			l.Records++
 			l.Counted += e.Errors()
+			if e.Is(fserr.HasPID) {
+				l.worker(e.PID)
+			}
 			if sequenced && e.Is(fserr.HasRange) {
 				l.sequence(uint64(e.Pos))
 			}
@@ -93,6 +98,16 @@ func (l *Ledger) Observe(events []fserr.Event, sequenced bool) {
 			l.Others++
 		}
 		l.events++
+	}
+}
+
+func (l *Ledger) worker(pid int32) {
+	if l.pids == nil {
+		l.pids = make(map[int32]bool)
+	}
+	if !l.pids[pid] {
+		l.pids[pid] = true
+		l.Workers++
 	}
 }
 

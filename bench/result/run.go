@@ -152,17 +152,18 @@ type Counters struct {
 
 // Reader is user space's side of the account.
 type Reader struct {
-	Records    uint64 `json:"records"`          // error records read
-	Counted    uint64 `json:"counted"`          // sum of their counts
-	Others     uint64 `json:"others,omitempty"` // records of other kinds (filler)
-	Reads      uint64 `json:"reads"`            // read() calls that returned data
-	LossEvents uint64 `json:"loss_events"`      // records that said something was lost
-	LossCount  uint64 `json:"loss_count"`       // what they said; 0 when they do not count
-	LossExact  bool   `json:"loss_exact"`       // they carry a count
-	LossAfter  int64  `json:"loss_after"`       // events read before the first of them; -1 when none came
-	LossDelay  int64  `json:"loss_delay"`       // first loss → reader told, in units of guest time; -1 unknown
-	FirstLost  int64  `json:"first_lost"`       // sequence number of the first lost error, from 0; -1 unknown or none
-	Gaps       uint64 `json:"gaps,omitempty"`   // errors missing by sequence number, where the channel has one
+	Records    uint64 `json:"records"`           // error records read
+	Counted    uint64 `json:"counted"`           // sum of their counts
+	Others     uint64 `json:"others,omitempty"`  // records of other kinds (filler)
+	Workers    uint64 `json:"workers,omitempty"` // different tasks that reported them, where the channel names the task
+	Reads      uint64 `json:"reads"`             // read() calls that returned data
+	LossEvents uint64 `json:"loss_events"`       // records that said something was lost
+	LossCount  uint64 `json:"loss_count"`        // what they said; 0 when they do not count
+	LossExact  bool   `json:"loss_exact"`        // they carry a count
+	LossAfter  int64  `json:"loss_after"`        // events read before the first of them; -1 when none came
+	LossDelay  int64  `json:"loss_delay"`        // first loss → reader told, in units of guest time; -1 unknown
+	FirstLost  int64  `json:"first_lost"`        // sequence number of the first lost error, from 0; -1 unknown or none
+	Gaps       uint64 `json:"gaps,omitempty"`    // errors missing by sequence number, where the channel has one
 	HighWater  uint64 `json:"high_water,omitempty"`
 }
 
