@@ -45,4 +45,3 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%v exits with %d, want %d:\n%s", args[1:], status, want, ts.ReadFile("stderr"))
 	}
 }
-
