@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -47,8 +48,13 @@ type reader struct {
 	ended    atomic.Bool
 }
 
-func newReader(ch *channel, room uint64) *reader {
-	return &reader{ch: ch, receipts: make([]receipt, 0, room), waiting: make(chan struct{})}
+// newReader returns a reader of what threads report; room is for that many
+// errors.
+func newReader(ch *channel, threads int, room uint64) *reader {
+	return &reader{
+		ch: ch, ledger: ledger.Ledger{Threads: uint64(threads)},
+		receipts: make([]receipt, 0, room), waiting: make(chan struct{}),
+	}
 }
 
 // run reads until the flood has ended and the channel has been quiet, or until
@@ -149,7 +155,7 @@ func flooded(ctx context.Context, c scenario.Cell, mount string, unit string, ou
 		return fmt.Errorf("fill the queue: %w", err)
 	}
 
-	r := newReader(ch, c.Flood.Count)
+	r := newReader(ch, max(c.Flood.Threads, 1), c.Flood.Count)
 	read := make(chan error, 1)
 	start := func() {
 		go func() {
@@ -192,6 +198,9 @@ func flooded(ctx context.Context, c scenario.Cell, mount string, unit string, ou
 	if floodErr != nil {
 		return floodErr
 	}
+	if rep.IRQClobbered > 0 {
+		return fmt.Errorf("%d of %d reports made with interrupts off came back with them on: the kernel lacks the patch \"watch_queue: allow posting with interrupts disabled\"", rep.IRQClobbered, rep.Attempted)
+	}
 	if !rep.Drained {
 		return fmt.Errorf("fserror's worker still held reports when the flood ended: %d were accepted", rep.Accepted)
 	}
@@ -231,7 +240,7 @@ func (r *reader) account(in ledger.Injected, stamps []flood.Stamp, out *result.C
 	out.Kernel = result.Counters{Source: r.ch.statsFrom, Known: true,
 		Posted: st.Records, Merged: st.Merged, Filtered: st.Filtered, Dropped: st.Dropped}
 
-	if missing, first, ok := l.Missing(in.Attempted); ok && missing > 0 {
+	if missing, _, first, ok := l.Missing(in.Attempted); ok && missing > 0 {
 		out.Reader.Gaps, out.Reader.FirstLost = missing, int64(first)
 		if l.LossEvents > 0 && first < uint64(len(stamps)) {
 			out.Reader.LossDelay = l.LossRecv - stamps[first].Called
@@ -249,45 +258,38 @@ var ErrIdentity = errors.New("the accounting identity is broken")
 
 // times fills the cell's histograms from the injector's log and the receipts.
 //
-// A channel without sequence numbers delivers its errors in the order in which
-// fserror's workers handled them, so the n-th error counted is taken for the
-// n-th reported. The inodes that errors stride over show where that fails, and
-// with losses it cannot hold: then there is no latency to report.
+// What a report cost is taken where nobody reads: a live reader may preempt the
+// reporter before fserror_report() returns, and then its run would be inside,
+// on the channel that wakes it there and on no other. A flood that is flat out
+// has no times that errors are due at.
 func (r *reader) times(c scenario.Cell, stamps []flood.Stamp, inodes []uint64, unit string, out *result.Cell) error {
 	cost, lateness, news := newTiming("report-cost"), newTiming("lateness"), newTiming("intended-to-read")
+	open := c.Flood.Schedule != flood.Flat
 	for _, s := range stamps {
 		if s.Called == 0 {
 			continue
 		}
-		cost.record(s.Returned - s.Called)
-		if c.Flood.Schedule != flood.Flat {
+		if !c.Live {
+			cost.record(s.Returned - s.Called)
+		}
+		if open {
 			lateness.record(s.Called - s.Intended)
 		}
 	}
-	live := c.Live
-	if live && !r.ch.sequenced && (out.Kernel.Dropped > 0 || out.Flood.Refused > 0) {
-		live = false
-		out.Warnings = append(out.Warnings, "no latency: with losses an error without sequence number cannot be told from the next")
-	}
-	strays := 0
-	for _, rc := range r.receipts {
-		if c.Flood.PerInode && rc.ino != inodes[rc.seq%uint64(len(inodes))] {
-			strays++
+	if c.Live && open {
+		why := r.rank(c, inodes)
+		if why != "" {
+			out.Warnings = append(out.Warnings, why)
 		}
-		for i := range rc.count {
-			if rc.seq+i < uint64(len(stamps)) {
-				news.record(rc.recv - stamps[rc.seq+i].Intended)
+		for _, rc := range r.receipts {
+			for i := range rc.count {
+				if rc.seq+i < uint64(len(stamps)) {
+					news.record(rc.recv - stamps[rc.seq+i].Intended)
+				}
 			}
 		}
 	}
-	if strays > 0 {
-		out.Warnings = append(out.Warnings, fmt.Sprintf("%d of %d records name another inode than the error of that rank: delivered out of order, their latency is that of a neighbour", strays, len(r.receipts)))
-	}
-	timings := []*timing{cost, lateness}
-	if live {
-		timings = append(timings, news)
-	}
-	for _, t := range timings {
+	for _, t := range []*timing{cost, lateness, news} {
 		h, err := t.result(unit)
 		if err != nil {
 			return err
@@ -300,6 +302,50 @@ func (r *reader) times(c scenario.Cell, stamps []flood.Stamp, inodes []uint64, u
 		}
 	}
 	return nil
+}
+
+// rank finds out which errors the receipts of a channel without sequence
+// numbers are about, keeps only those it can be sure of, and says what it left
+// out.
+//
+// One worker delivers in the order of the reports: the n-th error counted is
+// the n-th reported. Several overtake each other. Then the inode that a record
+// names tells which of its neighbours in rank it is, but not what else its count
+// stands for. Losses and refusals leave no rank to go by.
+func (r *reader) rank(c scenario.Cell, inodes []uint64) string {
+	if r.ch.sequenced {
+		return ""
+	}
+	all := len(r.receipts)
+	switch {
+	case r.counted != c.Flood.Count:
+		r.receipts = nil
+		return "no latency: with losses or refusals an error without a sequence number cannot be told from the next"
+	case r.ledger.Workers <= 1:
+		return ""
+	case !c.Flood.PerInode:
+		r.receipts = nil
+		return fmt.Sprintf("no latency: %d workers delivered out of order, and nothing says which error is which", r.ledger.Workers)
+	}
+	n := uint64(len(inodes))
+	kept := r.receipts[:0]
+	for _, rc := range r.receipts {
+		i := slices.Index(inodes, rc.ino)
+		if i < 0 {
+			continue
+		}
+		// The error of this inode that is nearest in rank.
+		near := rc.seq - rc.seq%n + uint64(i)
+		if near > rc.seq+n/2 && near >= n {
+			near -= n
+		} else if near+n/2 < rc.seq {
+			near += n
+		}
+		rc.seq, rc.count = near, 1
+		kept = append(kept, rc)
+	}
+	r.receipts = kept
+	return fmt.Sprintf("latency of the %d errors told in detail only: %d workers delivered out of order (%d records)", len(kept), r.ledger.Workers, all)
 }
 
 // timing collects one duration, in ns of guest time.

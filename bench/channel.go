@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,8 +32,11 @@ type channel struct {
 	fill      func() error // queues the cell's filler
 }
 
-// watchID is the id that the driver gives its watches.
-const watchID = 1
+// The ids that the driver gives its watches.
+const (
+	errorsID = 1
+	fillerID = 2
+)
 
 // openChannel opens the cell's arm at its capacity and watches the filesystem
 // mounted at mount.
@@ -90,16 +94,29 @@ func openWQ(c scenario.Cell, mount string) (*channel, error) {
 	if c.Arm.Deferred {
 		point = wq.Deferred
 	}
-	if err := q.Watch(mount, watchID, point); err != nil {
+	if err := q.Watch(mount, errorsID, point); err != nil {
 		q.Close()
 		return nil, err
 	}
 	return &channel{
-		Source: q, reads: q.Reads, sequenced: true, statsFrom: "fdinfo of the watch queue",
-		fill: func() error { return nil },
+		Source: q, reads: q.Reads, sequenced: true, statsFrom: "fdinfo of the watch queue, of the watch on the filesystem",
+		fill: func() error {
+			if c.Filler == 0 {
+				return nil
+			}
+			return flood.KeyUpdates(int(c.Filler), func(key int) error { return q.WatchKey(key, fillerID) })
+		},
 		stats: func() (ledger.Channel, error) {
 			s, err := q.Stats()
-			return ledger.Channel{Records: s.Posted, Filtered: s.Filtered, Dropped: s.Lost, Direct: !c.Arm.Deferred}, err
+			if err != nil {
+				return ledger.Channel{}, err
+			}
+			i := slices.IndexFunc(s.Watches, func(w wq.WatchStats) bool { return w.ID == errorsID })
+			if i < 0 {
+				return ledger.Channel{}, fmt.Errorf("the watch on %s is gone from the queue's fdinfo", mount)
+			}
+			w := s.Watches[i]
+			return ledger.Channel{Records: w.Posted, Filtered: w.Filtered, Dropped: w.Lost, Direct: !c.Arm.Deferred}, nil
 		},
 	}, nil
 }

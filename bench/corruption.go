@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 	"unsafe"
@@ -43,9 +44,9 @@ type fault struct {
 }
 
 // corruption meets real errors with all arms open side by side, so that all of
-// them are told of the very same faults, and checks that each names the right
-// inode and errno. One more watch queue is the witness of how many reports
-// there were.
+// them are told of the very same faults. What is injected is the number of
+// faults: each of them must come out of each arm as exactly one record, with
+// the right inode and errno.
 func corruption(ctx context.Context, cells []scenario.Cell) ([]result.Cell, error) {
 	out := make([]result.Cell, len(cells))
 	for i, c := range cells {
@@ -77,26 +78,23 @@ func corrupted(ctx context.Context, cells []scenario.Cell, out []result.Cell) er
 	if cells[0].FS == "xfs" {
 		prepare = failingXFS
 	}
-	faults, cleanup, err := prepare(dir)
+	broken, err := prepare(dir)
 	if err != nil {
 		return err
 	}
-	defer cleanup()
+	defer broken.cleanup()
 
-	witness := scenario.Cell{Arm: scenario.Arm{Name: "witness", Channel: scenario.WatchQueue}, Queue: 512}
-	all := append([]scenario.Cell{witness}, cells...)
-	readers := make([]*reader, len(all))
-	for i, c := range all {
+	readers := make([]*reader, len(cells))
+	for i, c := range cells {
 		ch, err := openChannel(c, dir)
 		if err != nil {
 			return err
 		}
 		defer ch.Close()
 		ch.sequenced = false // Pos is a real position here
-		readers[i] = newReader(ch, 0)
+		readers[i] = newReader(ch, 1, 0)
 	}
-	seen := make([][]fserr.Event, len(all))
-	for _, f := range faults {
+	for _, f := range broken.faults {
 		if err := f.provoke(); err == nil {
 			return fmt.Errorf("%s: the filesystem noticed nothing", f.name)
 		}
@@ -105,22 +103,28 @@ func corrupted(ctx context.Context, cells []scenario.Cell, out []result.Cell) er
 			if err != nil {
 				return err
 			}
-			seen[i] = append(seen[i], got...)
-			if i == 0 {
-				continue
+			for _, e := range got {
+				out[i].Events = append(out[i].Events, e.String())
 			}
 			if err := f.check(got); err != nil {
-				out[i-1].Err = strings.TrimPrefix(out[i-1].Err+"; "+err.Error(), "; ")
+				out[i].Err = strings.TrimPrefix(out[i].Err+"; "+err.Error(), "; ")
 			}
 		}
 	}
-	for i, r := range readers[1:] {
-		for _, e := range seen[i+1] {
-			out[i].Events = append(out[i].Events, e.String())
+	n := uint64(len(broken.faults))
+	if broken.count != nil {
+		// The filesystem keeps a count of its own, apart from any channel.
+		own, err := broken.count()
+		if err != nil {
+			return fmt.Errorf("read the filesystem's own count of errors: %w", err)
 		}
-		in := ledger.Injected{Attempted: readers[0].ledger.Records}
-		out[i].Params.Errors, out[i].Flood = in.Attempted, result.Flood{Attempted: in.Attempted, Accepted: in.Attempted}
-		if err := r.account(in, nil, &out[i]); err != nil && out[i].Err == "" {
+		if own != n {
+			return fmt.Errorf("%d faults were met, the filesystem counts %d errors", n, own)
+		}
+	}
+	for i, r := range readers {
+		out[i].Params.Errors, out[i].Flood.Attempted = n, n
+		if err := r.account(ledger.Injected{Attempted: n}, nil, &out[i]); err != nil && out[i].Err == "" {
 			out[i].Err = err.Error()
 		}
 	}
@@ -151,49 +155,68 @@ func (r *reader) drain(ctx context.Context) ([]fserr.Event, error) {
 	}
 }
 
-// check finds the fault among the events that it caused. Only what a channel
-// reports can be wrong.
+// check wants exactly one event, about this fault. Only what a channel reports
+// can be wrong.
 func (f fault) check(events []fserr.Event) error {
-	for _, e := range events {
-		switch {
-		case e.Kind != fserr.Error, e.Is(fserr.HasErrno) && e.Errno != f.errno, !e.Is(fserr.HasInode) || e.Ino != f.ino:
-		case e.Is(fserr.HasClass) && e.Class != f.class:
-		case e.Is(fserr.HasRange) && e.Pos != f.pos:
-		default:
-			return nil
-		}
+	if len(events) != 1 {
+		return fmt.Errorf("%s: %d events instead of one: %v", f.name, len(events), events)
 	}
-	return fmt.Errorf("%s: no event names inode %d and %v: got %v", f.name, f.ino, f.errno, events)
+	switch e := events[0]; {
+	case e.Kind != fserr.Error, e.Errors() != 1,
+		!e.Is(fserr.HasErrno) || e.Errno != f.errno,
+		!e.Is(fserr.HasInode) || e.Ino != f.ino,
+		e.Is(fserr.HasClass) && e.Class != f.class,
+		e.Is(fserr.HasRange) && e.Pos != f.pos:
+		return fmt.Errorf("%s: the event does not name inode %d and %v: %v", f.name, f.ino, f.errno, e)
+	}
+	return nil
+}
+
+// brokenFS is a mounted filesystem with faults to be met.
+type brokenFS struct {
+	faults  []fault
+	count   func() (uint64, error) // errors since the mount, by the filesystem's own count; nil: it has none
+	cleanup func()
 }
 
 // brokenExt4 mounts the ext4 image that was corrupted on the host.
-func brokenExt4(dir string) ([]fault, func(), error) {
+func brokenExt4(dir string) (*brokenFS, error) {
 	dev, err := blockDevice(BrokenExt4)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := unix.Mount(dev, dir, "ext4", 0, "errors=continue"); err != nil {
-		return nil, nil, fmt.Errorf("mount the corrupted ext4 %s: %w", dev, err)
+		return nil, fmt.Errorf("mount the corrupted ext4 %s: %w", dev, err)
 	}
 	cleanup := func() { _ = unix.Unmount(dir, 0) }
 	inodes, err := readDir(dir)
 	if err != nil {
 		cleanup()
-		return nil, nil, err
+		return nil, err
 	}
 	for _, name := range []string{BadDir, BadFile} {
 		if inodes[name] == 0 {
 			cleanup()
-			return nil, nil, fmt.Errorf("the corrupted ext4 %s holds no %s", dev, name)
+			return nil, fmt.Errorf("the corrupted ext4 %s holds no %s", dev, name)
 		}
 	}
-	return []fault{{
-		name: "a directory block with garbage in it", ino: inodes[BadDir], errno: fserr.EFSBADCRC, class: fserr.Metadata, pos: -1,
-		provoke: func() error { _, err := os.Stat(filepath.Join(dir, BadDir, "x")); return ignoreNotExist(err) },
-	}, {
-		name: "an inode with an impossible mode", ino: inodes[BadFile], errno: fserr.EFSCORRUPTED, class: fserr.Metadata, pos: -1,
-		provoke: func() error { _, err := os.Stat(filepath.Join(dir, BadFile)); return ignoreNotExist(err) },
-	}}, cleanup, nil
+	return &brokenFS{
+		faults: []fault{{
+			name: "a directory block with garbage in it", ino: inodes[BadDir], errno: fserr.EFSBADCRC, class: fserr.Metadata, pos: -1,
+			provoke: func() error { _, err := os.Stat(filepath.Join(dir, BadDir, "x")); return ignoreNotExist(err) },
+		}, {
+			name: "an inode with an impossible mode", ino: inodes[BadFile], errno: fserr.EFSCORRUPTED, class: fserr.Metadata, pos: -1,
+			provoke: func() error { _, err := os.Stat(filepath.Join(dir, BadFile)); return ignoreNotExist(err) },
+		}},
+		count: func() (uint64, error) {
+			b, err := os.ReadFile(filepath.Join("/sys/fs/ext4", filepath.Base(dev), "errors_count"))
+			if err != nil {
+				return 0, err
+			}
+			return strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
+		},
+		cleanup: cleanup,
+	}, nil
 }
 
 func ignoreNotExist(err error) error {
@@ -205,18 +228,18 @@ func ignoreNotExist(err error) error {
 
 // failingXFS mounts XFS on device-mapper, writes a file and then lets the
 // device fail where the file's second block lies.
-func failingXFS(dir string) (_ []fault, _ func(), err error) {
+func failingXFS(dir string) (_ *brokenFS, err error) {
 	dev, err := blockDevice(SpareXFS)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	dm, err := flood.Map("wqfan-failing", dev)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := unix.Mount(dm.Path, dir, "xfs", 0, ""); err != nil {
 		_ = dm.Remove()
-		return nil, nil, fmt.Errorf("mount XFS on %s: %w", dm.Path, err)
+		return nil, fmt.Errorf("mount XFS on %s: %w", dm.Path, err)
 	}
 	cleanup := func() {
 		_ = dm.Load(flood.Segment{Sectors: dm.Sectors()})
@@ -232,35 +255,35 @@ func failingXFS(dir string) (_ []fault, _ func(), err error) {
 	name := filepath.Join(dir, "victim")
 	f, err := os.Create(name)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer f.Close()
 	if _, err := f.Write(append([]byte(goodContent), make([]byte, 16*block)...)); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := f.Sync(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	at, length, err := flood.FirstExtent(f)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if length < 2*block {
-		return nil, nil, fmt.Errorf("the first extent of %s has only %d bytes", name, length)
+		return nil, fmt.Errorf("the first extent of %s has only %d bytes", name, length)
 	}
 	inodes, err := inodesOf([]*os.File{f})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	bad := at/512 + block/512
 	if err := dm.Load(flood.Segment{Sectors: bad}, flood.Segment{Sectors: block / 512, Fails: true},
 		flood.Segment{Sectors: dm.Sectors() - bad - block/512}); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return []fault{{
+	return &brokenFS{faults: []fault{{
 		name: "a direct read of a block that the device cannot read", ino: inodes[0], errno: fserr.Errno(unix.EIO), class: fserr.DirectIORead, pos: block,
 		provoke: func() error { return readDirect(name, block, block) },
-	}}, cleanup, nil
+	}}, cleanup: cleanup}, nil
 }
 
 // readDirect reads n bytes at off past the page cache.

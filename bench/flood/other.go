@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -53,22 +55,26 @@ func Opens(names []string) error {
 	return nil
 }
 
-// KeyUpdates adds a key to the process keyring and updates it n times: each
-// update is one note to a watch queue that watches the key. It returns the
-// key's serial number; watch is called with it before the first update.
-func KeyUpdates(n int, watch func(key int) error) (int, error) {
-	key, err := unix.AddKey("user", "wqfan", []byte("0"), unix.KEY_SPEC_PROCESS_KEYRING)
+// KeyUpdates adds a key to the process keyring, has it watched and updates it n
+// times: each update is one note to a watch queue that watches it.
+func KeyUpdates(n int, watch func(key int) error) error {
+	// A process keyring that is made now is this thread's alone.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	// Named after the moment, so that another cell's key is not updated too.
+	name := fmt.Sprintf("wqfan-%d", time.Now().UnixNano())
+	key, err := unix.AddKey("user", name, []byte("0"), unix.KEY_SPEC_PROCESS_KEYRING)
 	if err != nil {
-		return 0, os.NewSyscallError("add_key", err)
+		return os.NewSyscallError("add_key", err)
 	}
 	if err := watch(key); err != nil {
-		return key, err
+		return err
 	}
 	payload := []byte("payload")
 	for i := range n {
-		if _, err := unix.AddKey("user", "wqfan", payload, unix.KEY_SPEC_PROCESS_KEYRING); err != nil {
-			return key, fmt.Errorf("update %d of key %d: %w", i+1, key, os.NewSyscallError("add_key", err))
+		if _, err := unix.AddKey("user", name, payload, unix.KEY_SPEC_PROCESS_KEYRING); err != nil {
+			return fmt.Errorf("update %d of key %d: %w", i+1, key, os.NewSyscallError("add_key", err))
 		}
 	}
-	return key, nil
+	return nil
 }

@@ -30,13 +30,18 @@ type Channel struct {
 	Direct bool
 }
 
-// Ledger follows one reader of one channel. The zero value is ready.
+// Ledger follows one reader of one channel. Its zero value is ready for one
+// reporting thread.
 //
-// Where the errors carry sequence numbers (Event.Pos of injected errors, see
-// bench/flood) each loss is placed before or after the signals of loss around
-// it; otherwise a signal covers all losses of the run, which is what a channel
-// that queues its signal at the first drop guarantees.
+// Errors that carry sequence numbers (Event.Pos of injected errors, see
+// bench/flood) are placed: one that is missing between two records of the same
+// reporting thread is told only by a signal of loss that was read between the
+// two. A channel without them is taken at its guarantee: fanotify queues its
+// signal at the first drop and keeps it until it is read.
 type Ledger struct {
+	// Threads is how many threads report: error i is thread i modulo Threads's.
+	Threads uint64
+
 	Records    uint64 // error records read
 	Counted    uint64 // sum of their counts
 	Workers    int    // different tasks that the error records name
@@ -50,22 +55,32 @@ type Ledger struct {
 
 	pids    map[int32]bool
 	events  uint64
-	next    uint64 // first sequence number not accounted for
-	gaps    []gap
 	ordered bool // sequence numbers were seen
 	dup     uint64
-	told    bool // a signal came after the record before next
+	streams []stream
 }
 
-// gap is a range of sequence numbers that have not been read.
+// stream is the errors of one reporting thread, in its own numbering: its i-th
+// error has sequence number i*Threads plus the thread's.
+type stream struct {
+	next uint64 // first error not accounted for
+	told bool   // a signal came after the record before next
+	gaps []gap
+}
+
+// gap is a range of a thread's errors that have not been read.
 type gap struct {
 	first, end uint64 // [first, end)
-	told       bool   // a signal of loss came at or after it
+	told       bool   // a signal of loss lies between the records around it
 }
 
 // Observe enters events in the order in which they were read. Sequenced says
 // that Pos of each error is its sequence number from 0.
 func (l *Ledger) Observe(events []fserr.Event, sequenced bool) {
+	if l.streams == nil {
+		l.Threads = max(l.Threads, 1)
+		l.streams = make([]stream, l.Threads)
+	}
 	for i := range events {
 		e := &events[i]
 		switch e.Kind {
@@ -76,7 +91,11 @@ func (l *Ledger) Observe(events []fserr.Event, sequenced bool) {
 				l.worker(e.PID)
 			}
 			if sequenced && e.Is(fserr.HasRange) {
-				l.sequence(uint64(e.Pos))
+				l.ordered = true
+				seq := uint64(e.Pos)
+				if !l.streams[seq%l.Threads].read(seq / l.Threads) {
+					l.dup++
+				}
 			}
 		case fserr.Lost:
 			if l.LossEvents == 0 {
@@ -88,9 +107,8 @@ func (l *Ledger) Observe(events []fserr.Event, sequenced bool) {
 			} else {
 				l.LossExact = false
 			}
-			l.told = true
-			for i := range l.gaps {
-				l.gaps[i].told = true
+			for i := range l.streams {
+				l.streams[i].told = true
 			}
 		case fserr.Removed:
 			l.Removed++
@@ -111,46 +129,55 @@ func (l *Ledger) worker(pid int32) {
 	}
 }
 
-func (l *Ledger) sequence(seq uint64) {
-	l.ordered = true
-	if seq >= l.next {
-		if seq > l.next {
-			l.gaps = append(l.gaps, gap{l.next, seq, l.told})
+// read enters the thread's error n and reports whether it is new.
+func (s *stream) read(n uint64) bool {
+	if n >= s.next {
+		if n > s.next {
+			s.gaps = append(s.gaps, gap{s.next, n, s.told})
 		}
-		l.next, l.told = seq+1, false
-		return
+		s.next, s.told = n+1, false
+		return true
 	}
-	// Late: several CPUs post side by side. It fills part of a gap.
-	for i := len(l.gaps) - 1; i >= 0; i-- {
-		g := &l.gaps[i]
-		if seq < g.first || seq >= g.end {
+	// Late: one worker has overtaken another. It fills part of a gap.
+	for i := len(s.gaps) - 1; i >= 0; i-- {
+		g := &s.gaps[i]
+		if n < g.first || n >= g.end {
 			continue
 		}
-		rest := gap{seq + 1, g.end, g.told}
-		if g.end = seq; g.first == g.end {
-			l.gaps = append(l.gaps[:i], l.gaps[i+1:]...)
+		rest := gap{n + 1, g.end, g.told}
+		if g.end = n; g.first == g.end {
+			s.gaps = append(s.gaps[:i], s.gaps[i+1:]...)
 		}
 		if rest.first < rest.end {
-			l.gaps = append(l.gaps, rest)
+			s.gaps = append(s.gaps, rest)
 		}
-		return
+		return true
 	}
-	l.dup++
+	return false
 }
 
-// Missing returns how many of n sequenced errors were not read, and the first
-// of them; ok is false where nothing carried a sequence number.
-func (l *Ledger) Missing(n uint64) (missing, first uint64, ok bool) {
+// Missing returns how many of n sequenced errors were not read, how many of
+// those no signal told of, and the first of them; ok is false where nothing
+// carried a sequence number.
+func (l *Ledger) Missing(n uint64) (missing, untold, first uint64, ok bool) {
 	first = n
-	for _, g := range l.gaps {
+	lack := func(i int, g gap) {
 		missing += g.end - g.first
-		first = min(first, g.first)
+		if !g.told {
+			untold += g.end - g.first
+		}
+		first = min(first, g.first*l.Threads+uint64(i))
 	}
-	if n > l.next {
-		missing += n - l.next
-		first = min(first, l.next)
+	for i, s := range l.streams {
+		for _, g := range s.gaps {
+			lack(i, g)
+		}
+		// Thread i has the errors i, i+Threads, … below n.
+		if own := (n + l.Threads - 1 - uint64(i)) / l.Threads; own > s.next {
+			lack(i, gap{s.next, own, s.told})
+		}
 	}
-	return missing, first, l.ordered
+	return missing, untold, first, l.ordered
 }
 
 // Close draws the balance. The error names each place where the two sides of
@@ -177,8 +204,8 @@ func (l *Ledger) Close(in Injected, ch Channel) (fserr.Account, error) {
 	if l.dup > 0 {
 		mismatch("%d errors were read twice", l.dup)
 	}
-	if missing, _, ok := l.Missing(in.Attempted - a.Refused); ok && ch.Filtered == 0 && missing != ch.Dropped {
-		mismatch("by sequence number %d errors are missing, the kernel dropped %d", missing, ch.Dropped)
+	if missing, _, _, ok := l.Missing(in.Attempted); ok && missing != ch.Dropped+ch.Filtered+a.Refused {
+		mismatch("by sequence number %d errors are missing; the kernel dropped %d, filtered %d, and %d were refused", missing, ch.Dropped, ch.Filtered, a.Refused)
 	}
 	if r := a.Unexplained(); r != 0 {
 		mismatch("%d errors are unexplained: %v", r, a)
@@ -186,22 +213,20 @@ func (l *Ledger) Close(in Injected, ch Channel) (fserr.Account, error) {
 	return a, errors.Join(errs...)
 }
 
-// split divides the kernel's drops into those that a signal told of and the rest.
+// split divides the kernel's drops into those that a signal told of and the
+// rest. What was refused or filtered is missing too, and untold by right.
 func (l *Ledger) split(in Injected, ch Channel) (signalled, silent uint64) {
 	if l.LossEvents == 0 {
 		return 0, ch.Dropped
 	}
-	if !l.ordered {
+	_, untold, _, ok := l.Missing(in.Attempted)
+	if !ok {
 		return ch.Dropped, 0
 	}
-	for _, g := range l.gaps {
-		if !g.told {
-			silent += g.end - g.first
-		}
+	excused := ch.Filtered
+	if !ch.Direct {
+		excused += in.Refused
 	}
-	if n := in.Attempted; !l.told && n > l.next {
-		silent += n - l.next
-	}
-	silent = min(silent, ch.Dropped)
+	silent = min(untold-min(untold, excused), ch.Dropped)
 	return ch.Dropped - silent, silent
 }

@@ -56,6 +56,12 @@ func TestClose(t *testing.T) {
 			fserr.Account{Injected: 8, Detailed: 3, Signalled: 3, Silent: 2}, ""},
 		{"late record fills a gap", seq(0, 3, 1, lost, 2, 4), Injected{5, 0}, Channel{Records: 5},
 			fserr.Account{Injected: 5, Detailed: 5}, ""},
+		{"a later signal does not tell of an earlier gap", seq(0, 1, 10, 11, 12, lost, 20), Injected{21, 0}, Channel{Records: 6, Dropped: 15},
+			fserr.Account{Injected: 21, Detailed: 6, Signalled: 7, Silent: 8}, ""},
+		{"a refused report is missing, and no loss", seq(0, 2), Injected{3, 1}, Channel{Records: 2},
+			fserr.Account{Injected: 3, Refused: 1, Detailed: 2}, ""},
+		{"a filtered one too", seq(0, 2), Injected{3, 0}, Channel{Records: 2, Filtered: 1, Direct: true},
+			fserr.Account{Injected: 3, Detailed: 2, Filtered: 1}, ""},
 		{"overflow without sequence", append(counted(1), overflow), Injected{10, 0}, Channel{Records: 1, Dropped: 9},
 			fserr.Account{Injected: 10, Detailed: 1, Signalled: 9}, ""},
 		{"exact count", append(seq(0, 1, 2), exact), Injected{10, 0}, Channel{Records: 3, Dropped: 7},
@@ -98,9 +104,23 @@ func TestFirstSignal(t *testing.T) {
 	if l.LossEvents != 2 || l.LossAfter != 2 || l.LossRecv != 77 || l.LossExact {
 		t.Errorf("got %+v", l)
 	}
-	missing, first, ok := l.Missing(12)
-	if missing != 9 || first != 2 || !ok {
-		t.Errorf("Missing: %d from %d, %v", missing, first, ok)
+	missing, untold, first, ok := l.Missing(12)
+	if missing != 9 || untold != 0 || first != 2 || !ok {
+		t.Errorf("Missing: %d, %d untold, from %d, %v", missing, untold, first, ok)
+	}
+}
+
+// Two threads report side by side: the order between them is no gap, and a
+// signal tells of what each of them lost around it.
+func TestThreads(t *testing.T) {
+	l := Ledger{Threads: 2}
+	// Thread 0 has the even errors, thread 1 the odd ones.
+	l.Observe(seq(0, 2, 1, 4, lost, 12, 7, 9, 11, 15), true)
+	missing, untold, first, ok := l.Missing(17)
+	// Told: 6, 8, 10 of thread 0 and 3, 5 of thread 1. Untold: 13 of thread 1
+	// between 11 and 15, and 14, 16 of thread 0 after 12.
+	if missing != 8 || untold != 3 || first != 3 || !ok {
+		t.Errorf("Missing: %d, %d untold, from %d, %v", missing, untold, first, ok)
 	}
 }
 

@@ -4,6 +4,7 @@ package scenario
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -45,7 +46,7 @@ type Cell struct {
 	CPUs     int
 	Point    string // what varies within the scenario, key=value
 	Queue    uint64 // capacity: notes of a watch queue, max_queued_events of a group; 0 keeps the default
-	Filler   uint64 // opens queued in the same group before the errors
+	Filler   uint64 // other events queued before the errors: opens in a group, key updates in a watch queue
 	Live     bool   // the reader runs during the flood; otherwise it starts after it
 	Realtime bool   // the reader is a SCHED_FIFO thread that waits in ppoll(2), as cyclictest does
 	Targets  int    // files that the errors stride over; 0 for errors of the superblock
@@ -83,7 +84,7 @@ type Select struct {
 	FS        []string
 	CPUs      []int
 	Full      bool   // the whole matrix rather than the quick one
-	Seed      uint64 // of the Poisson schedules
+	Seed      uint64 // of the Poisson schedules and the order of the arms
 }
 
 // New makes the plan for a selection, one boot for each number of CPUs. It
@@ -126,7 +127,10 @@ func New(sel Select) (Plan, error) {
 		}
 		b := Boot{CPUs: n}
 		for _, fs := range filesystems {
-			for _, a := range arms {
+			// Nobody is always first: the order of the arms is the seed's.
+			order := rand.New(rand.NewPCG(sel.Seed, uint64(n))).Perm(len(arms))
+			for _, k := range order {
+				a := arms[k]
 				if !takes(sel.FS, fs) || !takes(sel.Arms, a.Name) {
 					continue
 				}
@@ -168,9 +172,9 @@ func matrix(a Arm, full bool, cpus int) []Cell {
 	queues := map[Channel][]queue{
 		// A group that holds only errors does not fill: they merge. To fill it
 		// the limit is lowered and all places but one, then all, are taken by
-		// opens.
+		// opens; the ring of a watch queue is treated alike, with keys.
 		Fanotify:   {{16384, 0}, {16, 15}, {16, 16}},
-		WatchQueue: {{32, 0}, {512, 0}},
+		WatchQueue: {{512, 0}, {32, 0}, {32, 31}, {32, 32}},
 	}
 	gaps := []time.Duration{time.Millisecond, 100 * time.Microsecond, 30 * time.Microsecond, 10 * time.Microsecond, 3 * time.Microsecond, 0}
 	paces := []time.Duration{10 * time.Millisecond}
@@ -178,7 +182,7 @@ func matrix(a Arm, full bool, cpus int) []Cell {
 	if full {
 		bursts = []uint64{1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000}
 		queues[Fanotify] = []queue{{16384, 0}, {1024, 0}, {16, 0}, {16, 8}, {16, 15}, {16, 16}}
-		queues[WatchQueue] = []queue{{32, 0}, {128, 0}, {256, 0}, {512, 0}}
+		queues[WatchQueue] = []queue{{512, 0}, {256, 0}, {128, 0}, {32, 0}, {32, 16}, {32, 31}, {32, 32}}
 		gaps = []time.Duration{10 * time.Millisecond, time.Millisecond, 300 * time.Microsecond, 100 * time.Microsecond, 50 * time.Microsecond, 30 * time.Microsecond,
 			20 * time.Microsecond, 10 * time.Microsecond, 5 * time.Microsecond, 3 * time.Microsecond, 2 * time.Microsecond, time.Microsecond, 0}
 		paces = []time.Duration{10 * time.Millisecond, time.Millisecond, 200 * time.Microsecond}

@@ -28,7 +28,7 @@ type selection struct {
 	FS       []string `name:"fs" help:"Filesystems: ext4, xfs." placeholder:"NAME"`
 	CPUs     []int    `name:"cpus" help:"Guests with so many CPUs; 1 and 2 where none is given." placeholder:"N"`
 	Full     bool     `help:"The whole matrix rather than the quick one."`
-	Seed     uint64   `help:"Seed of the Poisson schedules." default:"1"`
+	Seed     uint64   `help:"Seed of the Poisson schedules and of the order of the arms." default:"1"`
 }
 
 func (s selection) plan() (scenario.Plan, error) {
