@@ -48,12 +48,15 @@ type reader struct {
 	ended    atomic.Bool
 }
 
-// newReader returns a reader of what threads report; room is for that many
-// errors.
-func newReader(ch *channel, threads int, room uint64) *reader {
+func newReader(ch *channel, c scenario.Cell) *reader {
 	return &reader{
-		ch: ch, ledger: ledger.Ledger{Threads: uint64(threads)},
-		receipts: make([]receipt, 0, room), waiting: make(chan struct{}),
+		ch: ch,
+		ledger: ledger.Ledger{
+			Threads: uint64(max(c.Flood.Threads, 1)),
+			// Each CPU has workers of its own.
+			Unordered: c.Arm.Deferred && c.CPUs > 1,
+		},
+		receipts: make([]receipt, 0, c.Flood.Count), waiting: make(chan struct{}),
 	}
 }
 
@@ -155,7 +158,7 @@ func flooded(ctx context.Context, c scenario.Cell, mount string, unit string, ou
 		return fmt.Errorf("fill the queue: %w", err)
 	}
 
-	r := newReader(ch, max(c.Flood.Threads, 1), c.Flood.Count)
+	r := newReader(ch, c)
 	read := make(chan error, 1)
 	start := func() {
 		go func() {
@@ -226,7 +229,7 @@ func (r *reader) account(in ledger.Injected, stamps []flood.Stamp, out *result.C
 	l := &r.ledger
 	out.Reader = result.Reader{
 		Records: l.Records, Counted: l.Counted, Workers: uint64(l.Workers), Others: l.Others, Reads: r.ch.reads(),
-		LossEvents: l.LossEvents, LossCount: l.LossCount, LossExact: l.LossExact,
+		LossEvents: l.LossEvents, LossCount: l.LossCount, LossExact: l.LossExact, Placed: l.Placed(),
 		LossAfter: -1, LossDelay: -1, FirstLost: -1,
 	}
 	if l.LossEvents > 0 {

@@ -92,7 +92,7 @@ func corrupted(ctx context.Context, cells []scenario.Cell, out []result.Cell) er
 		}
 		defer ch.Close()
 		ch.sequenced = false // Pos is a real position here
-		readers[i] = newReader(ch, 1, 0)
+		readers[i] = newReader(ch, c)
 	}
 	for _, f := range broken.faults {
 		if err := f.provoke(); err == nil {

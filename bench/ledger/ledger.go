@@ -36,11 +36,15 @@ type Channel struct {
 // Errors that carry sequence numbers (Event.Pos of injected errors, see
 // bench/flood) are placed: one that is missing between two records of the same
 // reporting thread is told only by a signal of loss that was read between the
-// two. A channel without them is taken at its guarantee: fanotify queues its
-// signal at the first drop and keeps it until it is read.
+// two. Where that cannot be, see [Ledger.Placed], the channel is taken at its
+// guarantee: fanotify queues its signal at the first drop, watch_queue marks
+// the newest note of a full ring, and neither forgets before it is read.
 type Ledger struct {
 	// Threads is how many threads report: error i is thread i modulo Threads's.
 	Threads uint64
+	// Unordered says that the order of the records is not that of the reports:
+	// several workers stand between. Then losses cannot be placed.
+	Unordered bool
 
 	Records    uint64 // error records read
 	Counted    uint64 // sum of their counts
@@ -213,16 +217,19 @@ func (l *Ledger) Close(in Injected, ch Channel) (fserr.Account, error) {
 	return a, errors.Join(errs...)
 }
 
+// Placed says that each loss was held against the signals around it.
+func (l *Ledger) Placed() bool { return l.ordered && !l.Unordered }
+
 // split divides the kernel's drops into those that a signal told of and the
 // rest. What was refused or filtered is missing too, and untold by right.
 func (l *Ledger) split(in Injected, ch Channel) (signalled, silent uint64) {
 	if l.LossEvents == 0 {
 		return 0, ch.Dropped
 	}
-	_, untold, _, ok := l.Missing(in.Attempted)
-	if !ok {
+	if !l.Placed() {
 		return ch.Dropped, 0
 	}
+	_, untold, _, _ := l.Missing(in.Attempted)
 	excused := ch.Filtered
 	if !ch.Direct {
 		excused += in.Refused

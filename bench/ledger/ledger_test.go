@@ -124,6 +124,16 @@ func TestThreads(t *testing.T) {
 	}
 }
 
+// Workers that overtake each other leave no order to place a loss in.
+func TestUnordered(t *testing.T) {
+	l := Ledger{Unordered: true}
+	l.Observe(seq(0, 5, lost, 2), true)
+	a, err := l.Close(Injected{8, 0}, Channel{Records: 3, Dropped: 5})
+	if want := (fserr.Account{Injected: 8, Detailed: 3, Signalled: 5}); err != nil || a != want || l.Placed() {
+		t.Errorf("%v, %v, placed %v", a, err, l.Placed())
+	}
+}
+
 func BenchmarkObserve(b *testing.B) {
 	ev := seq(0)
 	var l Ledger

@@ -160,6 +160,7 @@ type Reader struct {
 	LossEvents uint64 `json:"loss_events"`       // records that said something was lost
 	LossCount  uint64 `json:"loss_count"`        // what they said; 0 when they do not count
 	LossExact  bool   `json:"loss_exact"`        // they carry a count
+	Placed     bool   `json:"placed"`            // each loss was held against the signals around it; otherwise the split into signalled and silent rests on the channel's guarantee
 	LossAfter  int64  `json:"loss_after"`        // events read before the first of them; -1 when none came
 	LossDelay  int64  `json:"loss_delay"`        // first loss → reader told, in units of guest time; -1 unknown
 	FirstLost  int64  `json:"first_lost"`        // sequence number of the first lost error, from 0; -1 unknown or none
