@@ -51,8 +51,9 @@ type Options struct {
 }
 
 // Run carries out the plan and returns the directory of its record, which is
-// valid and readable also when the error is not nil. The error of a guest that
-// did not end well is a *guest.Error.
+// valid and readable also when the error is not nil; it is "" when there is no
+// record of this run. The error of a guest that did not end well is a
+// *guest.Error; of several the gravest comes first.
 func Run(ctx context.Context, o Options) (dir string, err error) {
 	header, kvm := describe(ctx, o)
 	dir = o.Dir
@@ -61,17 +62,30 @@ func Run(ctx context.Context, o Options) (dir string, err error) {
 	}
 	w, err := result.Create(dir, header)
 	if err != nil {
-		return dir, &guest.Error{Kind: guest.RunnerFailed, Err: err}
+		return "", &guest.Error{Kind: guest.RunnerFailed, Err: err}
 	}
+	c := &campaign{Options: o, dir: dir, w: w, kvm: kvm, planned: header.Planned}
+	err = c.run(ctx)
+	reason := ""
+	if err != nil {
+		reason, _, _ = strings.Cut(err.Error(), "\n")
+	}
+	if errors.Is(err, guest.Interrupted) {
+		reason = "interrupted"
+	}
+	return dir, errors.Join(err, w.Finish(err == nil, reason))
+}
+
+func (c *campaign) run(ctx context.Context) error {
 	tmp, err := os.MkdirTemp("", "wqfan-disks-")
 	if err != nil {
-		return dir, err
+		return &guest.Error{Kind: guest.RunnerFailed, Msg: "make a folder for the disks, see TMPDIR", Err: err}
 	}
 	defer os.RemoveAll(tmp)
+	c.tmp = tmp
 
-	c := &campaign{Options: o, dir: dir, w: w, tmp: tmp, kvm: kvm, planned: header.Planned}
 	var errs []error
-	for i, b := range o.Plan.Boots {
+	for i, b := range c.Plan.Boots {
 		if err := c.boot(ctx, fmt.Sprintf("boot%d", i), b); err != nil {
 			errs = append(errs, err)
 		}
@@ -79,15 +93,10 @@ func Run(ctx context.Context, o Options) (dir string, err error) {
 			break
 		}
 	}
-	err = errors.Join(errs...)
-	reason := ""
-	if err != nil {
-		reason, _, _ = strings.Cut(err.Error(), "\n")
-	}
-	if ctx.Err() != nil {
-		reason = "interrupted"
-	}
-	return dir, errors.Join(err, w.Finish(err == nil, reason))
+	// An interruption says most about the record, then what is worse than a
+	// cell that failed.
+	slices.SortStableFunc(errs, func(a, b error) int { return guest.ExitStatus(b) - guest.ExitStatus(a) })
+	return errors.Join(errs...)
 }
 
 // campaign is a plan on its way.
@@ -124,7 +133,7 @@ func (c *campaign) boot(ctx context.Context, id string, b scenario.Boot) error {
 	task := bench.Task{Mode: mode, Boot: b, Mounts: map[string]string{}}
 	job := guest.Job{Handler: Handler}
 	if err := c.attach(&m, &job, &task); err != nil {
-		return &guest.Error{Kind: guest.RunnerFailed, Err: err}
+		return failed(ctx, err)
 	}
 	payload, err := json.Marshal(task)
 	if err != nil {
@@ -134,7 +143,7 @@ func (c *campaign) boot(ctx context.Context, id string, b scenario.Boot) error {
 
 	rec := result.Boot{ID: id, Mode: mode, CPUs: b.CPUs, MemMiB: c.MemMiB, Kernel: c.Kernel, Serial: serial, Verdict: "still running"}
 	if err := c.w.Boot(rec); err != nil {
-		return err
+		return failed(ctx, err)
 	}
 	job.OnRecord = func(data json.RawMessage) error {
 		var r bench.Record
@@ -165,7 +174,18 @@ func (c *campaign) boot(ctx context.Context, id string, b scenario.Boot) error {
 	for _, warning := range out.Warnings {
 		c.say("%s: the kernel warns: %s", id, warning)
 	}
-	return errors.Join(err, c.w.Boot(rec))
+	if werr := c.w.Boot(rec); werr != nil {
+		err = errors.Join(err, failed(ctx, werr))
+	}
+	return err
+}
+
+// failed is what went wrong on the host, or its end.
+func failed(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return &guest.Error{Kind: guest.Interrupted, Err: err}
+	}
+	return &guest.Error{Kind: guest.RunnerFailed, Err: err}
 }
 
 func (c *campaign) say(format string, args ...any) {

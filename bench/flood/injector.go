@@ -74,8 +74,8 @@ func (s Spec) command(fds []int) string {
 	if s.PerInode {
 		scope = "inode"
 	}
-	if s.Atomic {
-		gfp = "atomic"
+	if s.Atomic || s.Context != "" && s.Context != "task" {
+		gfp = "atomic" // nothing else is possible with interrupts off
 	}
 	if s.Schedule == "" {
 		s.Schedule = Flat

@@ -116,9 +116,11 @@ func New(sel Select) (Plan, error) {
 	}
 	takes := func(have []string, name string) bool { return len(have) == 0 || slices.Contains(have, name) }
 
-	cpus := sel.CPUs
-	if len(cpus) == 0 {
-		cpus = []int{1, 2}
+	cpus := []int{1, 2}
+	if len(sel.CPUs) > 0 {
+		cpus = slices.Clone(sel.CPUs)
+		slices.Sort(cpus)
+		cpus = slices.Compact(cpus)
 	}
 	var p Plan
 	for i, n := range cpus {

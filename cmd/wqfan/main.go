@@ -38,8 +38,12 @@ func main() {
 	if guest.IsInit() {
 		guest.Main(map[string]guest.Handler{campaign.Handler: inGuest})
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM, unix.SIGHUP)
 	defer stop()
+	// The first signal ends what is going on in good order, the second at once.
+	context.AfterFunc(ctx, stop)
+	// A reader of our output that goes away is no reason to leave a run undone.
+	signal.Ignore(unix.SIGPIPE)
 
 	var c cli
 	k := kong.Parse(&c, kong.Name("wqfan"), kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),

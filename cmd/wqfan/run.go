@@ -6,10 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
@@ -39,18 +39,56 @@ type runCmd struct {
 	selection `embed:""`
 	Mode      string        `help:"auto, kvm, tcg or icount. auto takes KVM where a kernel boots under it, else icount for one CPU and tcg for more." enum:"auto,kvm,tcg,icount" default:"auto"`
 	ICount    bool          `name:"icount" help:"Short for --mode icount --cpus 1: guest time counts instructions."`
-	Variant   string        `help:"Kernel to build and boot: patched or stock." default:"patched"`
+	Variant   string        `help:"Kernel to build and boot: patched or stock." enum:"patched,stock" default:"patched"`
 	Source    string        `help:"Kernel source, a directory or tarball; see 'wqfan kernel build --help'." env:"KSRC" placeholder:"PATH"`
 	Kernel    string        `help:"Boot this bzImage instead of building one." type:"existingfile" placeholder:"FILE"`
 	Mem       int           `help:"MiB of guest memory." default:"1024"`
-	Append    []string      `help:"Further kernel arguments." placeholder:"ARG"`
+	Append    []string      `help:"Further kernel argument; may be given again." sep:"none" placeholder:"ARG"`
 	Timeout   time.Duration `help:"Bound on one boot." default:"30m"`
 	Out       string        `help:"Directory of the record; a new one below reports/local where empty." placeholder:"DIR"`
 }
 
-func (r *runCmd) Run(ctx context.Context) error {
+// check refuses what could only fail later, and settles what --icount means.
+func (r *runCmd) check() error {
 	if r.ICount {
-		r.Mode, r.CPUs = string(result.ICount), []int{1}
+		r.Mode = string(result.ICount)
+		if len(r.CPUs) == 0 {
+			r.CPUs = []int{1}
+		}
+	}
+	for _, n := range r.CPUs {
+		switch {
+		case n > maxCPUs:
+			return fmt.Errorf("--cpus %d: a guest has at most %d", n, maxCPUs)
+		case n != 1 && r.Mode == string(result.ICount):
+			return fmt.Errorf("--cpus %d: guest time counts the instructions of one CPU, so an icount guest has no more", n)
+		}
+	}
+	if r.Mode == string(result.ICount) && len(r.CPUs) == 0 {
+		r.CPUs = []int{1}
+	}
+	if r.Mem < minMem {
+		return fmt.Errorf("--mem %d: a guest needs at least %d MiB", r.Mem, minMem)
+	}
+	if r.Timeout <= 0 {
+		return fmt.Errorf("--timeout %v: not a time that a boot can take", r.Timeout)
+	}
+	for _, a := range r.Append {
+		if strings.ContainsFunc(a, unicode.IsControl) {
+			return fmt.Errorf("--append %q: a control character", a)
+		}
+	}
+	return nil
+}
+
+const (
+	maxCPUs = 64  // CONFIG_NR_CPUS of the guest's kernel
+	minMem  = 128 // MiB: kernel, initramfs and what the scenarios hold
+)
+
+func (r *runCmd) Run(ctx context.Context) error {
+	if err := r.check(); err != nil {
+		return usage(err)
 	}
 	plan, err := r.plan()
 	if err != nil {
@@ -80,7 +118,7 @@ func (r *runCmd) Run(ctx context.Context) error {
 	o.Say, o.Step = show.say, show.step
 	dir, runErr := campaign.Run(ctx, o)
 	show.finish()
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+	if dir == "" {
 		return runErr
 	}
 	return errors.Join(runErr, finish(dir))
@@ -98,16 +136,16 @@ func noKernel(ctx context.Context, err error) error {
 // finish writes the report of a run, whole or not, and says where it is.
 func finish(dir string) error {
 	if err := report.Write(dir); err != nil {
-		return fmt.Errorf("report on %s: %w", dir, err)
+		return &guest.Error{Kind: guest.RunnerFailed, Msg: "report on " + dir, Err: err}
 	}
 	run, err := result.Load(dir)
 	if err != nil {
-		return err
+		return &guest.Error{Kind: guest.RunnerFailed, Err: err}
 	}
-	for _, line := range report.Summary(run) {
-		fmt.Println(line)
+	lines := append(report.Summary(run), dir)
+	if _, err := fmt.Println(strings.Join(lines, "\n")); err != nil {
+		return &guest.Error{Kind: guest.RunnerFailed, Msg: "say where the run is", Err: err}
 	}
-	fmt.Println(dir)
 	return nil
 }
 
