@@ -23,7 +23,14 @@ const (
 	readTime   = "intended-to-read"
 	lateness   = "lateness"
 	reportCost = "report-cost"
+
+	unread = "unread" // the reader of a cell that starts when all is reported
+	fixed  = "fixed"  // the schedule whose rate is asked for
 )
+
+// reached is the share of the errors asked for that an injector must have made
+// in time for a point to count as that rate.
+const reached = 0.95
 
 // place is where a cell was measured. Times compare only within one mode.
 type place struct {
@@ -78,7 +85,7 @@ func (q queue) String() string {
 	case q.size == 0:
 		return "default"
 	case q.filler > 0:
-		return fmt.Sprintf("%s, %s taken", count(q.size), count(q.filler))
+		return fmt.Sprintf("%s of %s taken", count(q.filler), count(q.size))
 	}
 	return count(q.size)
 }
@@ -110,8 +117,65 @@ func (g *group) share(f func(*result.Cell) uint64) float64 {
 	return g.median(func(c *result.Cell) float64 { return 100 * part(float64(f(c)), total(c)) }).Value
 }
 
+// rate is what the injector achieved, in errors per second of guest time.
 func (g *group) rate() float64 {
 	return g.median(func(c *result.Cell) float64 { return c.Flood.Rate }).Value
+}
+
+// asked is the rate that the injector was asked for, in errors per second of
+// guest time; 0 where it was asked for as many as it can make.
+func (g *group) asked() float64 {
+	p := g.first().Params
+	if p.Schedule != fixed || p.Interval <= 0 {
+		return 0
+	}
+	return 1e9 / float64(p.Interval)
+}
+
+// late says that in some boot the injector made fewer errors than it was asked for.
+func (g *group) late() bool {
+	return slices.ContainsFunc(g.cells, func(c result.Cell) bool { return c.Flood.Rate < reached*g.asked() })
+}
+
+// spans returns the smallest and the largest of what of says of the groups.
+func spans[T cmp.Ordered](gs []*group, of func(*group) T) (lo, hi T) {
+	for i, g := range gs {
+		v := of(g)
+		if i == 0 {
+			lo, hi = v, v
+		}
+		lo, hi = min(lo, v), max(hi, v)
+	}
+	return lo, hi
+}
+
+// boots returns the smallest and the largest number of boots of the groups.
+func boots(gs []*group) (lo, hi int) {
+	return spans(gs, func(g *group) int { return len(g.cells) })
+}
+
+// once says that the groups are one boot each, in a mode in which another boot
+// would give other times.
+func once(m result.Mode, gs []*group) bool {
+	_, most := boots(gs)
+	return m == result.TCG && most == 1
+}
+
+// guaranteed says that losses in the group count as signalled by the channel's
+// guarantee: they were not held against the records around them.
+func (g *group) guaranteed() bool {
+	return slices.ContainsFunc(g.cells, func(c result.Cell) bool { return c.Account.Signalled > 0 && !c.Reader.Placed })
+}
+
+// p50 is the median over the boots of a histogram's medians.
+func (g *group) p50(name string) stat.Median {
+	var xs []float64
+	for i := range g.cells {
+		if h := find(&g.cells[i], name); h != nil {
+			xs = append(xs, float64(h.P50))
+		}
+	}
+	return stat.MedianOf(xs)
 }
 
 // lossless says that no boot lost an error.
@@ -145,8 +209,13 @@ func (g *group) hist(name string) *result.Hist {
 	return sum
 }
 
-// find returns the histogram of a cell that has both values and raw data.
+// find returns the histogram of a cell that has both values and raw data. What
+// a report cost is known only where nobody reads: a reader that preempts the
+// reporter is inside it, on the channel that wakes it there and on no other.
 func find(c *result.Cell, name string) *result.Hist {
+	if name == reportCost && c.Params.Reader != unread {
+		return nil
+	}
 	for i := range c.Hists {
 		if h := &c.Hists[i]; h.Name == name && h.N > 0 && h.Data != nil {
 			return h
@@ -266,6 +335,24 @@ func at(gs []*group, p place) []*group {
 
 func ofArm(gs []*group, arm string) []*group {
 	return filter(gs, func(g *group) bool { return g.arm == arm })
+}
+
+// filled returns the groups whose queue other events had taken, in part or
+// whole, or the others.
+func filled(gs []*group, yes bool) []*group {
+	return filter(gs, func(g *group) bool { return (g.queue.filler > 0) == yes })
+}
+
+// swept returns the groups of a rate that was asked for, by rate.
+func swept(gs []*group) []*group {
+	gs = filter(gs, func(g *group) bool { return g.asked() > 0 })
+	slices.SortStableFunc(gs, func(a, b *group) int { return cmp.Compare(a.asked(), b.asked()) })
+	return gs
+}
+
+// flatOut returns the groups in which the injector was asked for no rate.
+func flatOut(gs []*group) []*group {
+	return filter(gs, func(g *group) bool { return g.asked() == 0 })
 }
 
 func ofQueue(gs []*group, q queue) []*group {

@@ -4,6 +4,7 @@ package report
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -83,6 +84,14 @@ type table struct {
 }
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+// drop removes a column.
+func (t *table) drop(column int) {
+	t.heads = slices.Delete(t.heads, column, column+1)
+	for i, r := range t.rows {
+		t.rows[i] = slices.Delete(r, column, column+1)
+	}
+}
 
 func (t *table) String() string {
 	heads := make([]string, len(t.heads))

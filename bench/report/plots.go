@@ -5,6 +5,7 @@ package report
 import (
 	"fmt"
 	"image/color"
+	"math"
 	"slices"
 	"strings"
 
@@ -22,9 +23,13 @@ import (
 func figures(d *data) []*figure {
 	var out []*figure
 	for _, p := range places(d.groups[overflow]) {
-		out = append(out, fateFigure(d, p))
+		for _, yes := range []bool{false, true} {
+			if gs := filled(at(d.groups[overflow], p), yes); len(gs) > 0 {
+				out = append(out, fateFigure(d, p, gs, yes))
+			}
+		}
 	}
-	if gs := d.groups[overflow]; len(gs) > 0 {
+	if gs := filled(d.groups[overflow], false); len(gs) > 0 {
 		out = append(out, keptFigure(d, gs))
 	}
 	for _, m := range modes {
@@ -34,8 +39,7 @@ func figures(d *data) []*figure {
 		}
 	}
 	for _, m := range modes {
-		gs := filter(inMode(d.groups[loss], m), func(g *group) bool { return g.rate() > 0 })
-		if len(gs) > 0 {
+		if gs := swept(inMode(d.groups[loss], m)); len(gs) > 0 {
 			out = append(out, lossFigure(d, m, gs))
 		}
 	}
@@ -68,16 +72,24 @@ func modeNote(m result.Mode) string {
 	case result.ICount:
 		return "Mode icount: guest time counts instructions of the one CPU, not nanoseconds."
 	case result.TCG:
-		return "Mode tcg: the CPUs are emulated. Compare the channels; no number here is time of hardware."
+		return "Mode tcg: loss semantics only; the CPUs are emulated, and no number here is time of hardware."
 	case result.KVM:
 		return "Mode kvm: nanoseconds of the guest's clock."
 	}
 	return "Mode host: nanoseconds of the machine's clock."
 }
 
+// fateName names the figure of a place and of queues that others had filled or not.
+func fateName(spot place, filled bool) string {
+	if filled {
+		return "fate-filled-" + spot.slug()
+	}
+	return "fate-" + spot.slug()
+}
+
 // fateFigure shows the fate of every error against the size of the burst.
-func fateFigure(d *data, spot place) *figure {
-	gs := at(d.groups[overflow], spot)
+// Queues that other events had filled are apart from those that were empty.
+func fateFigure(d *data, spot place, gs []*group, filled bool) *figure {
 	bursts := burstsOf(gs)
 	var labels []string
 	for _, b := range bursts {
@@ -105,7 +117,10 @@ func fateFigure(d *data, spot place) *figure {
 	seen := map[string]bool{}
 	for j, a := range arms {
 		for i, bars := range columns[j] {
-			p := panel(fmt.Sprintf("%s, queue %s", a, bars.names()))
+			p := panel(a + ", queue " + bars.names())
+			if filled {
+				p = panel(a + ", " + bars.names())
+			}
 			p.X.Label.Text = "errors in the burst"
 			p.Y.Label.Text = "share of the errors"
 			categoryAxis(&p.X, labels)
@@ -120,19 +135,28 @@ func fateFigure(d *data, spot place) *figure {
 	shareAxes(panels)
 
 	f := &figure{
-		name:   "fate-" + spot.slug(),
+		name:   fateName(spot, filled),
 		title:  fmt.Sprintf("Fate of every error in a burst that nobody reads: %v", spot),
 		panels: panels,
 		alt:    fmt.Sprintf("Stacked bars: the fate of every error against the size of the burst, on %v, for each channel and queue size.", spot),
 		notes: []string{
-			fmt.Sprintf("%s, mode %s. Queue: records it may hold, and how many of them other events had taken before.", d.kernelNote(gs), spot.mode),
+			fmt.Sprintf("%s, mode %s, %s. Queue: records it may hold.", d.kernelNote(gs), spot.mode, sample(gs)),
 			"Above a bar: errors delivered in detail.",
+			"In detail: as the channel has it; fan's record has no class, position, length or kernel time. " + countNote,
 		},
+	}
+	if filled {
+		f.title = fmt.Sprintf("Fate of every error in a burst when other events had filled the queue: %v", spot)
+		f.alt = fmt.Sprintf("Stacked bars: the fate of every error against the size of the burst, on %v, for each channel, where other events had taken places of the queue.", spot)
+		f.notes[0] = strings.TrimSuffix(f.notes[0], ".") + "; taken: by other events, before."
 	}
 	if seen[silent.name] {
 		f.notes[1] = "Above a bar: errors delivered in detail; above those, in bold, errors lost silently."
 	} else {
 		f.notes[1] += " No error was lost silently."
+	}
+	if spot.mode == result.TCG {
+		f.notes[1] += " Emulated CPUs: loss semantics only."
 	}
 	for _, ft := range fates {
 		// The two losses and the two deliveries are named even where there are none.
@@ -225,23 +249,28 @@ func (f fate) fillRect(c *draw.Canvas, r vg.Rectangle) {
 	}
 }
 
-// armEntry is the legend entry of a channel.
-func armEntry(arm string) entry {
+// armEntry is the legend entry of a channel, with its line where the figure
+// has lines.
+func armEntry(arm string, line bool) entry {
 	s := styleOf(arm)
 	return entry{arm, func(c *draw.Canvas) {
-		mid := c.Center().Y
-		c.StrokeLine2(s.line(), c.Min.X, mid, c.Max.X, mid)
+		if mid := c.Center().Y; line {
+			c.StrokeLine2(s.line(), c.Min.X, mid, c.Max.X, mid)
+		}
 		c.DrawGlyphNoClip(s.marker(), c.Center())
 	}}
 }
 
-func armEntries(arms []string) []entry {
+func armEntries(arms []string, lines bool) []entry {
 	var out []entry
 	for _, a := range arms {
-		out = append(out, armEntry(a))
+		out = append(out, armEntry(a, lines))
 	}
 	return out
 }
+
+// missed is the cross over a point whose injector fell short of its rate.
+var missed = draw.GlyphStyle{Color: black, Radius: 6, Shape: draw.CrossGlyph{}}
 
 // addLine draws xys in the arm's style, with markers at marks.
 func addLine(p *plot.Plot, arm string, xys, marks plotter.XYs) {
@@ -312,7 +341,9 @@ func keptFigure(d *data, gs []*group) *figure {
 						continue
 					}
 					s := styleOf(a)
-					lines = append(lines, &plotter.Line{XYs: line, LineStyle: draw.LineStyle{Color: s.color, Width: 1.2}})
+					if !once(r.mode, mine) {
+						lines = append(lines, &plotter.Line{XYs: line, LineStyle: draw.LineStyle{Color: s.color, Width: 1.2}})
+					}
 					glyph := s.marker()
 					glyph.Shape, glyph.Radius = fsGlyph(k), 2.6
 					lines = append(lines, &plotter.Scatter{XYs: line, GlyphStyleFunc: func(int) draw.GlyphStyle { return glyph }})
@@ -337,7 +368,13 @@ func keptFigure(d *data, gs []*group) *figure {
 		name: "kept", panels: panels,
 		title: "Records kept of a burst that nobody reads",
 		alt:   "Log-log: the number of error records kept against the size of the burst, for each channel and queue size.",
-		notes: []string{d.kernelNote(gs) + ". On the dotted line every error keeps a record of its own. One record of fan may count many errors."},
+		notes: []string{
+			fmt.Sprintf("%s, %s. Queues that were empty before.", d.kernelNote(gs), sample(gs)),
+			"On the dotted line every error keeps a record of its own. One record of fan may count many errors.",
+		},
+	}
+	if emulated := inMode(gs, result.TCG); len(emulated) > 0 {
+		f.notes = append(f.notes, modeNote(result.TCG))
 	}
 	for k, fs := range filesystems {
 		f.legend = append(f.legend, entry{fs, func(c *draw.Canvas) {
@@ -421,9 +458,10 @@ func latencyFigure(d *data, m result.Mode, gs []*group) *figure {
 	return &figure{
 		name: "latency-" + string(m), panels: panels,
 		title:  fmt.Sprintf("Latency: from the time an error was due until it was read (%s)", m),
-		legend: armEntries(armsOf(gs)),
+		legend: armEntries(armsOf(gs), true),
 		alt:    fmt.Sprintf("Percentile spectrum of the time from an error's intended time to its read, in %s, one line per channel.", m.Unit()),
-		notes:  []string{d.kernelNote(gs) + ", single errors, open loop, a reader that waits. Markers: median, p90, p99, …, maximum.", modeNote(m)},
+		notes: []string{fmt.Sprintf("%s, single errors, open loop, reader: %s. Markers: median, p90, p99, …, maximum.", d.kernelNote(gs), readers(gs)),
+			modeNote(m), bootsNote(gs) + " The injector's own lateness is inside the latency of every arm."},
 	}
 }
 
@@ -443,6 +481,19 @@ func spectrum(h *result.Hist) (line, marks plotter.XYs) {
 	return line, append(marks, line[len(line)-1])
 }
 
+// sideBySide returns by which factor a channel's markers leave their rate on a
+// logarithmic axis, so that those of one rate do not lie on each other.
+func sideBySide(rates []float64, arms []string) func(arm string) float64 {
+	rates = slices.Compact(slices.Sorted(slices.Values(rates)))
+	step := 0.08 // decades: the width of a marker
+	for i := 1; i < len(rates); i++ {
+		step = min(step, math.Log10(rates[i]/rates[i-1])/float64(len(arms)+1))
+	}
+	return func(arm string) float64 {
+		return math.Pow(10, step*(float64(slices.Index(arms, arm))-float64(len(arms)-1)/2))
+	}
+}
+
 // lossFigure shows what is lost, and what only counted, against the offered rate.
 func lossFigure(d *data, m result.Mode, gs []*group) *figure {
 	type quantity struct {
@@ -460,34 +511,61 @@ func lossFigure(d *data, m result.Mode, gs []*group) *figure {
 		note = " No error was lost silently."
 	}
 	var rates []float64
+	short := false
 	for _, g := range gs {
-		rates = append(rates, g.rate())
+		rates = append(rates, g.asked())
+		short = short || g.late()
+	}
+	arms := armsOf(gs)
+	side := func(string) float64 { return 1 }
+	if once(m, gs) {
+		side = sideBySide(rates, arms)
+		note += " Channels at one rate stand side by side."
 	}
 	wheres := places(gs)
 	panels := make([][]*plot.Plot, len(quantities))
 	for i, q := range quantities {
 		for _, w := range wheres {
 			p := panel(fmt.Sprintf("%v: %s", w, q.label))
-			p.X.Label.Text = "errors offered per second of guest time"
+			p.X.Label.Text = "errors asked for per second of guest time"
 			p.Y.Label.Text = "share of the errors"
 			logAxis(&p.X, rates)
+			p.X.Min, p.X.Max = p.X.Min*side(arms[0]), p.X.Max*side(arms[len(arms)-1])
 			shareAxis(&p.Y, 4, 4)
-			for _, a := range armsOf(gs) {
-				var line plotter.XYs
-				for _, g := range byRate(ofArm(at(gs, w), a)) {
-					line = append(line, plotter.XY{X: g.rate(), Y: g.share(q.of)})
+			for _, a := range arms {
+				series := swept(ofArm(at(gs, w), a))
+				var line, late plotter.XYs
+				for _, g := range series {
+					xy := plotter.XY{X: g.asked() * side(a), Y: g.share(q.of)}
+					line = append(line, xy)
+					if g.late() {
+						late = append(late, xy)
+					}
 				}
-				addLine(p, a, line, line)
+				if once(m, gs) {
+					addLine(p, a, nil, line)
+				} else {
+					addLine(p, a, line, line)
+				}
+				if len(late) > 0 {
+					p.Add(&plotter.Scatter{XYs: late, GlyphStyleFunc: func(int) draw.GlyphStyle { return missed }})
+				}
 			}
 			panels[i] = append(panels[i], p)
 		}
 	}
 	shareAxes(panels)
-	return &figure{
+	f := &figure{
 		name: "loss-" + string(m), panels: panels,
-		title:  fmt.Sprintf("Loss against offered rate, with a reader that reads all the time (%s)", m),
-		legend: armEntries(armsOf(gs)),
-		alt:    "Share of the errors that was lost, and that was known only by count, against the offered rate, one line per channel.",
-		notes:  []string{d.kernelNote(gs) + "." + note, modeNote(m)},
+		title:  fmt.Sprintf("Loss against the rate asked for, with a reader that reads all the time (%s)", m),
+		legend: armEntries(armsOf(gs), !once(m, gs)),
+		alt:    "Share of the errors that was lost, and that was known only by count, against the rate that every channel was asked for, by channel.",
+		notes:  []string{fmt.Sprintf("%s; reader: %s. Open loop.%s", d.kernelNote(gs), readers(gs), note), modeNote(m), bootsNote(gs)},
 	}
+	if short {
+		f.legend = append(f.legend, entry{fmt.Sprintf("the injector made less than %.0f %% of the rate", 100*reached), func(c *draw.Canvas) {
+			c.DrawGlyphNoClip(missed, c.Center())
+		}})
+	}
+	return f
 }

@@ -55,6 +55,58 @@ func record(t *testing.T, boots []result.Boot, cells []result.Cell, finish func(
 	return dir
 }
 
+// cellsOf returns the sample's cells with what its records lack: queues of a
+// ring that other events have filled, what a report costs where nobody reads,
+// the workers behind fanotify's records, and an injector that falls short.
+func cellsOf(t *testing.T, b result.Boot) []result.Cell {
+	t.Helper()
+	var out []result.Cell
+	for _, c := range resulttest.Cells(b) {
+		deferred := c.Arm != "wq-base"
+		c.Reader.Placed = c.Arm != "fan" && c.Account.Detailed > 0 && (b.CPUs == 1 || !deferred)
+		if c.Arm == "fan" {
+			c.Reader.Workers = min(c.Reader.Records, uint64(b.CPUs))
+		}
+		switch {
+		case c.Scenario == overflow:
+			cost := int64(400 + 10*len(c.FS))
+			if !deferred {
+				cost += 600
+				if c.Account.Signalled > c.Account.Injected/2 {
+					cost -= 200
+				}
+			}
+			h, err := result.NewHist(reportCost, b.Mode.Unit(), hist(t, cost, cost, 3*cost))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Hists = []result.Hist{h}
+			if c.Arm == "fan" || c.Params.Queue != 32 {
+				break
+			}
+			for _, filler := range []uint64{31, 32} {
+				f, n := c, c.Params.Errors
+				f.Point = fmt.Sprintf("queue=32 filler=%d burst=%d", filler, n)
+				f.ID = fmt.Sprintf("overflow/fs=%s/cpus=%d/arm=%s/%s", f.FS, f.CPUs, f.Arm, f.Point)
+				f.Params.Filler = filler
+				kept := min(n, 32-filler)
+				f.Account = fserr.Account{Injected: n, Detailed: kept, Signalled: n - kept}
+				f.Reader = result.Reader{Records: kept, Counted: kept, Others: filler, LossAfter: -1, Placed: kept > 0 && (b.CPUs == 1 || !deferred)}
+				if n > kept {
+					f.Reader.LossEvents, f.Reader.LossAfter = 1, 32
+				}
+				out = append(out, f)
+			}
+		case c.Scenario == latency:
+			c.Params.Reader = "live, SCHED_FIFO"
+		case c.Scenario == loss && c.Params.Interval == 3000 && b.Mode == result.TCG && deferred:
+			c.Flood.Rate = 200_000
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
 // write makes the report of dir and returns report.md.
 func write(t *testing.T, dir string) string {
 	t.Helper()
@@ -108,8 +160,12 @@ func golden(t *testing.T, name, got string) {
 }
 
 func TestReport(t *testing.T) {
-	dir := t.TempDir()
-	resulttest.Write(t, dir)
+	boots := []result.Boot{resulttest.Boot(1), resulttest.Boot(2)}
+	var all []result.Cell
+	for _, b := range boots {
+		all = append(all, cellsOf(t, b)...)
+	}
+	dir := record(t, boots, append(all, resulttest.Corruption(boots[0])), nil)
 	before := tree(t, dir)
 	golden(t, "report.md", write(t, dir))
 
@@ -138,6 +194,12 @@ func TestReport(t *testing.T) {
 	}
 	write(t, other)
 	compareTrees(t, after, tree(t, other))
+
+	for _, want := range []string{"fate-filled-ext4-1cpu-icount.png", "fate-ext4-2cpu-tcg.png", "kept.svg"} {
+		if _, ok := after[plotDir+"/"+want]; !ok {
+			t.Errorf("no %s", want)
+		}
+	}
 
 	// And so it does again in the same one, where a plot is removed that no
 	// longer has data.
@@ -226,7 +288,7 @@ func checkPNG(t *testing.T, name, b string) {
 // Whatever was recorded, there is a report, and it says what is missing.
 func TestOddRuns(t *testing.T) {
 	one, two := resulttest.Boot(1), resulttest.Boot(2)
-	cells := resulttest.Cells(one)
+	cells := cellsOf(t, one)
 	pick := func(keep func(result.Cell) bool) (out []result.Cell) {
 		for _, c := range cells {
 			if keep(c) {
@@ -381,6 +443,122 @@ func TestRepeatedBoots(t *testing.T) {
 	}
 }
 
+// squeeze makes the rows of tables comparable whatever their widths.
+func squeeze(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// lossCell returns a cell of an open loop that was asked for one error each gap.
+func lossCell(b result.Boot, arm string, gap int64, made float64, a fserr.Account) result.Cell {
+	return result.Cell{
+		ID: fmt.Sprint(b.ID, arm, gap), Scenario: loss, Arm: arm, FS: "ext4", CPUs: b.CPUs, Point: fmt.Sprint("gap=", gap), Boot: b.ID,
+		Params:  result.Params{Errors: a.Injected, Schedule: fixed, Interval: gap, Queue: 512, Reader: "live"},
+		Account: a, Flood: result.Flood{Attempted: a.Injected, Rate: made * 1e9 / float64(gap)},
+	}
+}
+
+// A rate that the injector did not make shows a loss, and never that there is
+// none; and the channels are compared where all of them were asked.
+func TestRates(t *testing.T) {
+	b := resulttest.Boot(1)
+	all := fserr.Account{Injected: 100, Detailed: 100}
+	some := fserr.Account{Injected: 100, Detailed: 60, Signalled: 40}
+	cells := []result.Cell{
+		lossCell(b, "wq", 100_000, 1.001, all), lossCell(b, "wq", 10_000, 0.949, all), lossCell(b, "wq", 1000, 0.5, all),
+		lossCell(b, "wq-base", 100_000, 1, all), lossCell(b, "wq-base", 10_000, 0.951, all), lossCell(b, "wq-base", 2000, 0.5, some),
+	}
+	flat := lossCell(b, "wq", 0, 0, some)
+	flat.Params.Schedule, flat.Flood.Rate = "flat", 7_000_000
+	md := squeeze(write(t, record(t, []result.Boot{b}, append(cells, flat), nil)))
+	for _, want := range []string{
+		"| ext4, 1 CPU | wq | ≥ 10,000 | ≥ 10,000 | 100,000 | 94.9 × |",
+		"| ext4, 1 CPU | wq-base | 100,000 | 100,000 | 100,000 | 95.1 |",
+		"it made 94.9 % of 100,000/s, 50.0 % of 1,000,000/s",
+		"| ext4, 1 CPU | wq | 100 | 7,000,000 | 60.0 | 0 | 40.0 † |",
+		"here 0.1 ms to 10 ms of guest time", "(wq-base 512, wq 512 records)",
+		"n=1: one boot, no interval.",
+	} {
+		if !strings.Contains(md, want) {
+			t.Errorf("no %q in\n%s", want, md)
+		}
+	}
+}
+
+// Losses that were placed have no mark.
+func TestGuarantee(t *testing.T) {
+	b := resulttest.Boot(1)
+	for _, placed := range []bool{false, true} {
+		c := lossCell(b, "wq-base", 1000, 1, fserr.Account{Injected: 10, Detailed: 6, Signalled: 4})
+		c.Reader.Placed = placed
+		if md := write(t, record(t, []result.Boot{b}, []result.Cell{c}, nil)); strings.Contains(md, "40.0 †") == placed || strings.Contains(md, "† By guarantee") == placed {
+			t.Errorf("placed %v:\n%s", placed, md)
+		}
+	}
+}
+
+// Emulated CPUs are compared in time only over boots enough for an interval.
+func TestRatio(t *testing.T) {
+	for _, tt := range []struct {
+		cpus, boots int
+		want        bool
+	}{{1, 1, true}, {2, 1, false}, {2, 5, false}, {2, 6, true}} {
+		var boots []result.Boot
+		var cells []result.Cell
+		for i := range tt.boots {
+			b := resulttest.Boot(tt.cpus)
+			b.ID = fmt.Sprint(i)
+			boots = append(boots, b)
+			for _, c := range cellsOf(t, resulttest.Boot(tt.cpus)) {
+				if c.Scenario == latency {
+					c.ID, c.Boot = c.ID+b.ID, b.ID
+					cells = append(cells, c)
+				}
+			}
+		}
+		md := write(t, record(t, boots, cells, nil))
+		if got := strings.Contains(md, "p50 ÷ fan"); got != tt.want {
+			t.Errorf("%d CPUs, %d boots: the ratio is shown: %v", tt.cpus, tt.boots, got)
+		}
+		if got := strings.Contains(md, "n=1: one boot, no interval."); got != (tt.boots == 1) {
+			t.Errorf("%d boots: n=1 is said: %v", tt.boots, got)
+		}
+	}
+}
+
+// What a report costs is never taken from a cell that somebody read meanwhile.
+func TestCost(t *testing.T) {
+	b := resulttest.Boot(1)
+	h, err := result.NewHist(reportCost, "instructions", hist(t, 777))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, reader := range []string{unread, "live", "live, SCHED_FIFO"} {
+		c := result.Cell{ID: "a", Scenario: overflow, Arm: "wq-base", FS: "ext4", CPUs: 1, Boot: b.ID, Point: "queue=32 burst=10",
+			Params: result.Params{Errors: 10, Queue: 32, Reader: reader}, Account: fserr.Account{Injected: 10, Detailed: 10}, Hists: []result.Hist{h}}
+		dir := record(t, []result.Boot{b}, []result.Cell{c}, nil)
+		md := squeeze(write(t, dir))
+		if got := strings.Contains(md, "| ext4, 1 CPU | wq-base | 32 | 10 | 777 | – | – | – |"); got != (reader == unread) {
+			t.Errorf("reader %s: the cost is shown: %v", reader, got)
+		}
+		if got := strings.Contains(tree(t, dir)[result.BenchFile], "777 p50-report-cost"); got != (reader == unread) {
+			t.Errorf("reader %s: the cost is in %s: %v", reader, result.BenchFile, got)
+		}
+	}
+}
+
+func TestSideBySide(t *testing.T) {
+	arms := []string{"fan", "wq-base", "wq-base-worker"}
+	rates := []float64{1000, 1000, 1500, 100_000}
+	side := sideBySide(rates, arms)
+	if got := side("wq-base"); math.Abs(got-1) > 1e-9 {
+		t.Errorf("the middle one moves by %g", got)
+	}
+	if last, next := 1000*side("wq-base-worker"), 1500*side("fan"); last >= next {
+		t.Errorf("the last of one rate, %g, comes after the first of the next, %g", last, next)
+	}
+	if got := sideBySide([]float64{5}, arms[:1])("fan"); got != 1 {
+		t.Errorf("one alone moves by %g", got)
+	}
+}
+
 func TestWriteRefuses(t *testing.T) {
 	dir := t.TempDir()
 	if err := Write(dir); err == nil || !strings.Contains(err.Error(), result.RunFile) {
@@ -491,7 +669,7 @@ func TestStyles(t *testing.T) {
 
 // A figure is drawn twice, and drawing does not change it.
 func TestRenderTwice(t *testing.T) {
-	dir := record(t, []result.Boot{resulttest.Boot(1)}, resulttest.Cells(resulttest.Boot(1)), nil)
+	dir := record(t, []result.Boot{resulttest.Boot(1)}, cellsOf(t, resulttest.Boot(1)), nil)
 	run, err := result.Load(dir)
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,9 @@ import (
 // summaryLines is how many lines Summary returns at most.
 const summaryLines = 10
 
+// timed are the modes whose times and rates mean something in one boot.
+var timed = []result.Mode{result.KVM, result.Native, result.ICount}
+
 // Summary returns the run in at most ten lines for a terminal. What went wrong
 // comes first.
 func Summary(run *result.Run) []string {
@@ -44,30 +47,40 @@ func Summary(run *result.Run) []string {
 				g = o
 			}
 		}
-		out = append(out, fmt.Sprintf("overflow %s, queue %v: of %s errors %s in detail, %s by count, %s lost and told, %s lost silently", a, g.queue, count(g.burst),
-			g.spread(detailed), g.spread(coalesced), g.spread(lostTold), g.spread(lostMute)))
+		guarantee := ""
+		if g.guaranteed() {
+			guarantee = " (by guarantee)"
+		}
+		out = append(out, fmt.Sprintf("overflow %s, queue %v: of %s errors %s in detail, %s by count, %s lost and told%s, %s lost silently", a, g.queue, count(g.burst),
+			g.spread(detailed), g.spread(coalesced), g.spread(lostTold), guarantee, g.spread(lostMute)))
 	}
-	for _, m := range modes {
-		out = appendArms(out, fmt.Sprintf("latency p50/p99 in %s", m.Unit()), inMode(d.groups[latency], m), func(gs []*group) string {
+	for _, m := range timed {
+		gs := inMode(d.groups[latency], m)
+		out = appendArms(out, fmt.Sprintf("latency p50/p99 in %s (%s)", m.Unit(), sample(gs)), gs, func(gs []*group) string {
 			for _, g := range gs {
-				if m := median50(g); m.N > 0 {
+				if m := g.p50(readTime); m.N > 0 {
 					return figures3(m.Value) + "/" + g.percentile(readTime, 99)
 				}
 			}
 			return "none"
 		})
 	}
-	for _, m := range modes {
-		out = appendArms(out, fmt.Sprintf("no loss up to, per second of guest time (%s)", m), inMode(d.groups[loss], m), func(gs []*group) string {
-			return rateUpTo(byRate(gs), (*group).lossless)
+	for _, m := range timed {
+		gs := swept(inMode(d.groups[loss], m))
+		out = appendArms(out, fmt.Sprintf("no loss up to, asked for per second of guest time (%s, %s)", m, sample(gs)), gs, func(gs []*group) string {
+			return rateUpTo(gs, (*group).lossless)
 		})
 	}
+	if len(inMode(d.groups[latency], result.TCG))+len(inMode(d.groups[loss], result.TCG)) > 0 {
+		out = append(out, "mode tcg: loss semantics only; its times and rates are in "+File)
+	}
 	if gs := d.groups[corruption]; len(gs) > 0 {
-		var records uint64
+		var faults, records uint64
 		for _, g := range gs {
+			faults += g.first().Account.Injected
 			records += g.first().Reader.Records
 		}
-		out = append(out, fmt.Sprintf("real corruption: %s, %s read", plural(uint64(len(gs)), "case", "cases"), plural(records, "record", "records")))
+		out = append(out, fmt.Sprintf("real corruption: over all channels %s met, %s read", plural(faults, "fault", "faults"), plural(records, "record", "records")))
 	}
 	return out[:min(len(out), summaryLines)]
 }
