@@ -27,11 +27,14 @@ func logAxis(a *plot.Axis, values []float64) {
 // logTicks labels decades, and their twos and fives where there are few
 // decades. Gonum's own leaves an axis within one decade without labels.
 func logTicks(lo, hi float64) []plot.Tick {
+	if !(lo > 0 && hi > lo) || math.IsInf(hi, 1) {
+		return nil // not a range that has decades
+	}
 	fine := hi/lo < 1000
 	var out []plot.Tick
-	for decade := math.Pow(10, math.Floor(math.Log10(lo))); decade <= hi*1.0001; decade *= 10 {
+	for exp := math.Floor(math.Log10(lo)); exp <= math.Log10(hi)+1; exp++ {
 		for digit := 1.0; digit < 10; digit++ {
-			t := plot.Tick{Value: digit * decade}
+			t := plot.Tick{Value: digit * math.Pow(10, exp)}
 			if t.Value < lo*0.9999 || t.Value > hi*1.0001 {
 				continue
 			}

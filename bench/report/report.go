@@ -13,7 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
+	"regexp"
 
 	"wqfan/bench/result"
 )
@@ -73,6 +73,10 @@ func render(run *result.Run) ([]file, error) {
 	return append(files, file{File, []byte(markdown(d, figs))}), nil
 }
 
+// plotName is what the files of figures are called, in this version and before.
+// A picture of any other name is somebody else's.
+var plotName = regexp.MustCompile(`^(fate|kept|latency|loss)(-[a-z0-9-]+)?\.(svg|png)$`)
+
 // removeStale removes plots that an earlier report made and this one did not.
 func removeStale(dir string, files []file) error {
 	have := map[string]bool{}
@@ -85,8 +89,7 @@ func removeStale(dir string, files []file) error {
 	}
 	for _, e := range entries {
 		name := path.Join(plotDir, e.Name())
-		ours := strings.HasSuffix(name, ".svg") || strings.HasSuffix(name, ".png")
-		if !ours || have[name] {
+		if !plotName.MatchString(e.Name()) || have[name] {
 			continue
 		}
 		if err := os.Remove(filepath.Join(dir, plotDir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -705,4 +706,40 @@ func hist(t *testing.T, values ...int64) *hdrhistogram.Histogram {
 		}
 	}
 	return h
+}
+
+// Only pictures that a report made are taken away by the next one.
+func TestStaleKeepsOthers(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"fate-zfs-9cpu-tcg.png", "kept.svg", "holiday.png", "fate.txt"} {
+		if err := os.MkdirAll(filepath.Join(dir, plotDir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, plotDir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := removeStale(dir, []file{{name: plotDir + "/kept.svg"}}); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, plotDir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range left {
+		left[i] = filepath.Base(left[i])
+	}
+	if want := []string{"fate.txt", "holiday.png", "kept.svg"}; !slices.Equal(left, want) {
+		t.Errorf("left %q, want %q", left, want)
+	}
+}
+
+// A range without decades has no ticks, and does not go on for ever.
+func TestLogTicksEnd(t *testing.T) {
+	for _, r := range [][2]float64{{0, 1}, {1, math.Inf(1)}, {math.NaN(), 1}, {5e-324, 1.7e308}, {10, 1}} {
+		logTicks(r[0], r[1])
+	}
+	if n := len(logTicks(1, 1000)); n != 28 {
+		t.Errorf("%d ticks from 1 to 1000, want 28", n)
+	}
 }
