@@ -178,7 +178,7 @@ func matrix(a Arm, full bool, cpus int) []Cell {
 		Fanotify:   {{16384, 0}, {16, 15}, {16, 16}},
 		WatchQueue: {{512, 0}, {32, 0}, {32, 31}, {32, 32}},
 	}
-	gaps := []time.Duration{time.Millisecond, 100 * time.Microsecond, 30 * time.Microsecond, 10 * time.Microsecond, 3 * time.Microsecond, 0}
+	gaps := []time.Duration{time.Millisecond, 100 * time.Microsecond, 10 * time.Microsecond, 3 * time.Microsecond, 2 * time.Microsecond, time.Microsecond, 0}
 	paces := []time.Duration{10 * time.Millisecond}
 	single, sweep := uint64(500), 50*time.Millisecond
 	if full {
