@@ -74,5 +74,15 @@ func decodeLog(b []byte) (*hdrhistogram.Histogram, error) {
 	if more, err := r.NextIntervalHistogram(); more != nil || err != nil {
 		return nil, errors.New("more than one line of data in the HDR log")
 	}
-	return h, nil
+	return h, checkSize(h)
+}
+
+// checkSize refuses a histogram of a range and a precision that no cell asks
+// for: a hundred bytes of log can be fifty megabytes of zeros.
+func checkSize(h *hdrhistogram.Histogram) error {
+	if n := h.ByteSize(); n > maxHist {
+		return fmt.Errorf("a histogram from %d to %d with %d digits takes %d bytes of memory, of which at most %d are given",
+			h.LowestTrackableValue(), h.HighestTrackableValue(), h.SignificantFigures(), n, maxHist)
+	}
+	return nil
 }

@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
+
+	"golang.org/x/sys/unix"
 )
 
 // InvalidError says what in a run's directory is not as a [Writer] leaves it.
@@ -35,12 +38,27 @@ func (e *InvalidError) Error() string {
 // Unwrap returns the cause.
 func (e *InvalidError) Unwrap() error { return e.Err }
 
+// What a run's directory is read with. A whole matrix has about a thousand
+// cells and 400 KiB of raw data; what is far beyond is not of a run, and would
+// take the reader's memory.
+const (
+	maxRunFile  = 256 << 20 // bytes of run.json
+	maxLogFile  = 16 << 20  // bytes of an HDR log
+	maxHist     = 1 << 20   // bytes of a histogram in memory; three digits up to an hour take a third
+	maxHistsAll = 2 << 30   // bytes of all histograms in memory
+)
+
 // Load reads and checks the run in dir with the raw histograms beside it. It
 // takes an interrupted run, and one whose accounts do not add up: those are
-// findings. It refuses what contradicts itself, with an [InvalidError].
+// findings. It refuses what contradicts itself or is beyond belief, with an
+// [InvalidError]. It reads regular files only, and none outside dir.
 func Load(dir string) (*Run, error) {
-	name := filepath.Join(dir, RunFile)
-	b, err := os.ReadFile(name)
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("load a run: %w", err)
+	}
+	defer root.Close()
+	b, err := readFile(root, RunFile, maxRunFile)
 	if err != nil {
 		return nil, fmt.Errorf("load a run: %w", err)
 	}
@@ -48,29 +66,68 @@ func Load(dir string) (*Run, error) {
 	if err != nil {
 		var e *InvalidError
 		if errors.As(err, &e) {
-			e.File = name
+			e.File = filepath.Join(dir, RunFile)
 		}
 		return nil, err
 	}
+	room := maxHistsAll
 	for i := range r.Cells {
 		for j := range r.Cells[i].Hists {
-			if err := loadHist(dir, &r.Cells[i].Hists[j]); err != nil {
+			h := &r.Cells[i].Hists[j]
+			if h.File == "" {
+				continue
+			}
+			if err := loadHist(root, h); err != nil {
 				return nil, err
+			}
+			if room -= h.Data.ByteSize(); room < 0 {
+				return nil, &InvalidError{File: filepath.Join(dir, RunFile), Field: fmt.Sprintf("cells[%d].hists[%d].file", i, j),
+					Problem: fmt.Sprintf("with %q the raw data takes more than %d MiB of memory", h.File, maxHistsAll>>20)}
 			}
 		}
 	}
 	return r, nil
 }
 
-func loadHist(dir string, h *Hist) error {
-	if h.File == "" {
-		return nil
+// readFile reads a regular file below root that has at most limit bytes. A
+// FIFO without a writer does not hold it up: the file is opened without waiting.
+func readFile(root *os.Root, name string, limit int64) ([]byte, error) {
+	full := filepath.Join(root.Name(), name)
+	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		var e *fs.PathError
+		if errors.As(err, &e) {
+			err = &fs.PathError{Op: "open", Path: full, Err: e.Err}
+		}
+		return nil, err
 	}
-	name := filepath.Join(dir, filepath.FromSlash(h.File))
-	b, err := os.ReadFile(name)
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &InvalidError{File: full, Problem: fmt.Sprintf("no regular file (%v)", info.Mode())}
+	}
+	var b []byte
+	if info.Size() <= limit { // and may grow while it is read
+		if b, err = io.ReadAll(io.LimitReader(f, limit+1)); err != nil {
+			return nil, err
+		}
+	}
+	if info.Size() > limit || int64(len(b)) > limit {
+		return nil, &InvalidError{File: full, Problem: fmt.Sprintf("larger than %d MiB, which no run leaves", limit>>20)}
+	}
+	return b, nil
+}
+
+func loadHist(root *os.Root, h *Hist) error {
+	name := filepath.FromSlash(h.File)
+	b, err := readFile(root, name, maxLogFile)
 	if err != nil {
 		return fmt.Errorf("load the raw data of a run: %w", err)
 	}
+	name = filepath.Join(root.Name(), name)
 	if h.Data, err = decodeLog(b); err != nil {
 		return &InvalidError{File: name, Problem: "unreadable", Err: err}
 	}
@@ -86,7 +143,9 @@ func loadHist(dir string, h *Hist) error {
 // Parse decodes and checks the bytes of a run.json, without the raw data.
 func Parse(b []byte) (*Run, error) {
 	var head struct {
-		Schema *int `json:"schema"`
+		Schema *int   `json:"schema"`
+		Boots  length `json:"boots"`
+		Cells  length `json:"cells"`
 	}
 	if err := decode(b, &head); err != nil {
 		return nil, err
@@ -98,6 +157,23 @@ func Parse(b []byte) (*Run, error) {
 		return nil, invalid("schema", "%d is newer than %d, the newest this wqfan reads: use the wqfan that wrote it, or a later one", *head.Schema, Schema)
 	case *head.Schema < 1:
 		return nil, invalid("schema", "%d was never written", *head.Schema)
+	case head.Boots > maxBoots:
+		return nil, invalid("boots", "%d, at most %d are taken", head.Boots, maxBoots)
+	case head.Cells > maxCells:
+		return nil, invalid("cells", "%d, at most %d are taken", head.Cells, maxCells)
+	}
+	var lists struct {
+		Cells []struct {
+			Hists length `json:"hists"`
+		} `json:"cells"`
+	}
+	if err := decode(b, &lists); err != nil {
+		return nil, err
+	}
+	for i, c := range lists.Cells {
+		if c.Hists > maxHists {
+			return nil, invalid(fmt.Sprintf("cells[%d].hists", i), "%d, at most %d are taken", c.Hists, maxHists)
+		}
 	}
 	r := new(Run)
 	if err := decode(b, r); err != nil {
@@ -107,6 +183,18 @@ func Parse(b []byte) (*Run, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+// length is how many elements a JSON array has, found without room for them:
+// an element takes two bytes in the file and hundreds in memory. Of a key that
+// comes twice it keeps the greater; what is no array is for others to refuse.
+type length int
+
+func (n *length) UnmarshalJSON(b []byte) error {
+	var elements []struct{}
+	_ = json.Unmarshal(b, &elements)
+	*n = max(*n, length(len(elements)))
+	return nil
 }
 
 func invalid(field, format string, a ...any) error {
@@ -126,71 +214,11 @@ func decode(b []byte, v any) error {
 	case errors.As(err, &syntax):
 		return &InvalidError{File: RunFile, Problem: fmt.Sprintf("no JSON at byte %d", syntax.Offset), Err: err}
 	case errors.As(err, &typ):
-		return &InvalidError{File: RunFile, Field: typ.Field, Problem: fmt.Sprintf("at byte %d: a JSON %s where a %v belongs", typ.Offset, typ.Value, typ.Type)}
+		want := "a " + typ.Type.String()
+		if typ.Type.Kind() == reflect.Struct {
+			want = "an object"
+		}
+		return &InvalidError{File: RunFile, Field: typ.Field, Problem: fmt.Sprintf("at byte %d: a JSON %s where %s belongs", typ.Offset, typ.Value, want)}
 	}
 	return &InvalidError{File: RunFile, Problem: "unreadable", Err: err}
-}
-
-func check(r *Run) error {
-	if r.Planned < 0 {
-		return invalid("planned", "%d cells", r.Planned)
-	}
-	boots := map[string]bool{}
-	for i, b := range r.Boots {
-		at := fmt.Sprintf("boots[%d]", i)
-		switch b.Mode {
-		case KVM, Native, TCG, ICount:
-		default:
-			return invalid(at+".mode", "%q is none of %s, %s, %s, %s", b.Mode, KVM, Native, TCG, ICount)
-		}
-		if b.ID == "" || boots[b.ID] {
-			return invalid(at+".id", "%q is empty or not the only one", b.ID)
-		}
-		boots[b.ID] = true
-	}
-	cells := map[string]int{}
-	for i, c := range r.Cells {
-		at := fmt.Sprintf("cells[%d]", i)
-		if c.ID == "" {
-			return invalid(at+".id", "empty")
-		}
-		if first, ok := cells[c.ID]; ok {
-			return invalid(at+".id", "%q is the ID of cells[%d] too", c.ID, first)
-		}
-		cells[c.ID] = i
-		switch {
-		case !boots[c.Boot]:
-			return invalid(at+".boot", "cell %q was measured in boot %q, which is not among the boots", c.ID, c.Boot)
-		case c.Flood.Rate < 0 || math.IsNaN(c.Flood.Rate):
-			return invalid(at+".flood.rate", "%v", c.Flood.Rate)
-		}
-		for j, h := range c.Hists {
-			if err := checkHist(fmt.Sprintf("%s.hists[%d]", at, j), h); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func checkHist(at string, h Hist) error {
-	switch {
-	case h.Name == "":
-		return invalid(at+".name", "empty")
-	case h.Unit == "":
-		return invalid(at+".unit", "empty: the numbers of %q mean nothing", h.Name)
-	case h.N < 0:
-		return invalid(at+".n", "%d", h.N)
-	case h.Min < 0:
-		return invalid(at+".min", "%d: a duration is not negative", h.Min)
-	case h.File != "" && !filepath.IsLocal(filepath.FromSlash(h.File)):
-		return invalid(at+".file", "%q lies outside the run's directory", h.File)
-	case h.Encoded != "":
-		return invalid(at+".encoded", "the raw data belongs into an HDR log")
-	}
-	if f, ok := h.monotone(); !ok {
-		return invalid(at+"."+f, "the percentiles of %q do not rise: min, p50, p90, p99, p99.9, max = %d %d %d %d %d %d",
-			h.Name, h.Min, h.P50, h.P90, h.P99, h.P999, h.Max)
-	}
-	return nil
 }

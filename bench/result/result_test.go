@@ -7,11 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/perf/benchfmt"
+	"golang.org/x/sys/unix"
 
 	"wqfan/bench/result"
 	"wqfan/bench/result/resulttest"
@@ -158,7 +161,7 @@ func TestWriterRefuses(t *testing.T) {
 	}
 	boot := resulttest.Boot(1)
 	cell := resulttest.Cells(boot)[0]
-	if err := w.Cell(cell); err == nil || !strings.Contains(err.Error(), `boot "cpus=1" is not recorded`) {
+	if err := w.Cell(cell); err == nil || !strings.Contains(err.Error(), `boot "cpus=1", which is not among the boots`) {
 		t.Errorf("a cell without its boot: %v", err)
 	}
 	if err := w.Boot(boot); err != nil {
@@ -167,7 +170,7 @@ func TestWriterRefuses(t *testing.T) {
 	if err := w.Cell(cell); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Cell(cell); err == nil || !strings.Contains(err.Error(), "recorded already") {
+	if err := w.Cell(cell); err == nil || !strings.Contains(err.Error(), "is the ID of cells[0] too") {
 		t.Errorf("the same cell twice: %v", err)
 	}
 }
@@ -182,16 +185,185 @@ func TestDamagedCell(t *testing.T) {
 	}
 	cell := resulttest.Cells(boot)[0]
 	cell.Hists = []result.Hist{{Name: "intended-to-read", Unit: "ns", N: 7, P50: 9, Encoded: "HISTnothing"}}
-	cell.Flood.Rate = math.Inf(1)
-	if err := w.Cell(cell); err != nil {
+	cell.Hists = append(cell.Hists,
+		result.Hist{Name: "lateness", Unit: "ns", Encoded: wide(t)},
+		result.Hist{Name: "report-cost", Unit: "ns", N: 2, Min: 3, P50: 1})
+	for i, rate := range []float64{math.Inf(1), math.NaN(), -1, 1e308, 1e-320} {
+		cell.ID, cell.Flood.Rate = fmt.Sprint(i), rate
+		if err := w.Cell(cell); err != nil {
+			t.Fatal(err)
+		}
+		got := load(t, dir).Cells[i]
+		all := strings.Join(got.Warnings, "\n")
+		if len(got.Warnings) != 4 || got.Flood.Rate != 0 || !strings.Contains(all, fmt.Sprintf("which gives %v per second", rate)) {
+			t.Errorf("rate %v became %v; warnings: %q", rate, got.Flood.Rate, got.Warnings)
+		}
+		for _, name := range []string{"intended-to-read", "lateness", "report-cost"} {
+			if !strings.Contains(all, fmt.Sprintf("the histogram %q was lost", name)) {
+				t.Errorf("no word of the lost histogram %q: %q", name, got.Warnings)
+			}
+		}
+		if len(got.Hists) != 0 {
+			t.Errorf("lost histograms are recorded: %+v", got.Hists)
+		}
+	}
+	logs, err := os.ReadDir(filepath.Join(dir, "hdr"))
+	if err != nil || len(logs) != 0 {
+		t.Errorf("logs of lost histograms: %v %v", logs, err)
+	}
+}
+
+// wide is the payload of a histogram that is small in a log and large in memory.
+func wide(t *testing.T) string {
+	t.Helper()
+	payload, err := hdrhistogram.New(1, math.MaxInt64, 5).EncodeV2()
+	if err != nil {
 		t.Fatal(err)
 	}
-	got := load(t, dir).Cells[0]
-	if len(got.Warnings) != 2 || !strings.Contains(strings.Join(got.Warnings, "\n"), "the histogram intended-to-read was lost") {
-		t.Errorf("warnings: %q", got.Warnings)
+	return string(payload)
+}
+
+// What Load would refuse is refused when it is recorded, and the record stays
+// as it was.
+func TestWriterRefusesWhatLoadDoes(t *testing.T) {
+	w, dir := create(t, resulttest.Header())
+	boot := resulttest.Boot(1)
+	if err := w.Boot(boot); err != nil {
+		t.Fatal(err)
 	}
-	if h := got.Hists[0]; h.N != 0 || h.P50 != 0 || h.File != "" {
-		t.Errorf("a lost histogram keeps numbers: %+v", h)
+	var e *result.InvalidError
+	for _, change := range []func(*result.Cell){
+		func(c *result.Cell) { c.ID = "" },
+		func(c *result.Cell) { c.ID = strings.Repeat("x", 201) },
+		func(c *result.Cell) { c.FS = "ext4\x1b[2J" },
+		func(c *result.Cell) { c.CPUs = -1 },
+		func(c *result.Cell) { c.Hists = make([]result.Hist, 17) },
+	} {
+		c := resulttest.Cells(boot)[0]
+		change(&c)
+		if err := w.Cell(c); !errors.As(err, &e) {
+			t.Errorf("cell %q: %v", c.ID, err)
+		}
+	}
+	boot.Serial = "../serial"
+	if err := w.Boot(boot); !errors.As(err, &e) {
+		t.Errorf("a boot with its console elsewhere: %v", err)
+	}
+	if r := load(t, dir); len(r.Cells) != 0 || r.Boots[0].Serial != "" {
+		t.Errorf("recorded nevertheless: %+v %+v", r.Boots, r.Cells)
+	}
+	header := resulttest.Header()
+	header.Planned = -1
+	dir = filepath.Join(t.TempDir(), "run")
+	if _, err := result.Create(dir, header); !errors.As(err, &e) {
+		t.Errorf("a header with %d cells: %v", header.Planned, err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a directory was made for it: %v", err)
+	}
+}
+
+func TestCreate(t *testing.T) {
+	tests := []struct {
+		name  string
+		setup func(dir string) error // dir does not exist yet
+		want  string                 // of the error, "" for none
+		taken bool                   // the error is fs.ErrExist
+	}{
+		{"new", func(dir string) error { return nil }, "", false},
+		{"empty", func(dir string) error { return os.MkdirAll(dir, 0o755) }, "", false},
+		{"link to an empty one", func(dir string) error {
+			return errors.Join(os.MkdirAll(dir+"2", 0o755), os.Symlink(filepath.Base(dir)+"2", dir))
+		}, "", false},
+		{"a run", func(dir string) error {
+			return errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, result.RunFile), nil, 0o644))
+		}, "run.json: a run is recorded there already; give another directory", true},
+		{"a link for a run", func(dir string) error {
+			return errors.Join(os.MkdirAll(dir, 0o755), os.Symlink("nowhere", filepath.Join(dir, result.RunFile)))
+		}, "run.json: a run is recorded there already; give another directory", true},
+		{"a report", func(dir string) error {
+			return errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "report.md"), []byte("mine"), 0o644))
+		}, `the directory is not empty, it holds "report.md"; give another directory`, true},
+		{"a hidden file", func(dir string) error {
+			return errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, ".x"), nil, 0o644))
+		}, `the directory is not empty, it holds ".x"; give another directory`, true},
+		{"logs", func(dir string) error { return os.MkdirAll(filepath.Join(dir, "hdr"), 0o755) },
+			`the directory is not empty, it holds "hdr"; give another directory`, true},
+		{"a file", func(dir string) error {
+			return errors.Join(os.MkdirAll(filepath.Dir(dir), 0o755), os.WriteFile(dir, nil, 0o644))
+		}, "give another directory", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			top := t.TempDir()
+			dir := filepath.Join(top, "run")
+			if err := tt.setup(dir); err != nil {
+				t.Fatal(err)
+			}
+			before := names(t, top)
+			_, err := result.Create(dir, resulttest.Header())
+			if tt.want == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				load(t, dir)
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), tt.want) || errors.Is(err, fs.ErrExist) != tt.taken {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+			if d := cmp.Diff(before, names(t, top)); d != "" {
+				t.Errorf("the directory changed (-before +after):\n%s", d)
+			}
+		})
+	}
+}
+
+// names lists what is in dir, at any depth.
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	var out []string
+	err := filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error {
+		out = append(out, name)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// Of runs that start at once in one directory one has it.
+func TestCreateAtOnce(t *testing.T) {
+	for _, exists := range []bool{false, true} {
+		dir := filepath.Join(t.TempDir(), "run")
+		if exists {
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		const n = 16
+		start, errs := make(chan struct{}), make(chan error)
+		for range n {
+			go func() {
+				<-start
+				_, err := result.Create(dir, resulttest.Header())
+				errs <- err
+			}()
+		}
+		close(start)
+		won := 0
+		for range n {
+			switch err := <-errs; {
+			case err == nil:
+				won++
+			case !errors.Is(err, fs.ErrExist):
+				t.Error(err)
+			}
+		}
+		if won != 1 {
+			t.Errorf("%d of %d runs have the directory", won, n)
+		}
 	}
 }
 
@@ -203,7 +375,7 @@ func TestLogNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := map[string]bool{}
-	for _, id := range []string{"a b", "a/b", "../../a b", strings.Repeat("x", 300), strings.Repeat("x", 301), "ä"} {
+	for _, id := range []string{"a b", "a/b", "../../a b", strings.Repeat("x", 199), strings.Repeat("x", 200), "ä"} {
 		c := resulttest.Cells(boot)[10]
 		c.ID = id
 		if len(c.Hists) == 0 {
@@ -240,6 +412,15 @@ func TestEmptyHistogram(t *testing.T) {
 
 const valid = `{"schema":1,"boots":[{"id":"b","mode":"tcg"}],"cells":[{"id":"c","boot":"b","hists":[{"name":"h","unit":"ns","n":1,"min":1,"p50":1,"p90":1,"p99":1,"p999":1,"max":1}]}]}`
 
+// cells are the first n of a list, each with the number of its own in field.
+func cells(n int, field string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `{"id":"%d","boot":"b",`+field+`},`, i, i)
+	}
+	return b.String()
+}
+
 func TestParse(t *testing.T) {
 	if _, err := result.Parse([]byte(valid)); err != nil {
 		t.Fatal(err)
@@ -257,8 +438,43 @@ func TestParse(t *testing.T) {
 		{"no JSON", `{"schema"`, `schema`, "run.json: no JSON at byte 1: invalid character 's' looking for beginning of value"},
 		{"two values", `}]}]}`, `}]}]}{}`, "run.json: no JSON at byte 169: invalid character '{' after top-level value"},
 		{"wrong type", `"id":"c"`, `"id":3`, "run.json: cells.id: at byte 62: a JSON number where a string belongs"},
+		{"no object", valid, `[1]`, "run.json: at byte 1: a JSON array where an object belongs"},
 		{"mode", `"mode":"tcg"`, `"mode":"fast"`, `run.json: boots[0].mode: "fast" is none of kvm, host, tcg, icount`},
-		{"boot twice", `"mode":"tcg"}`, `"mode":"tcg"},{"id":"b","mode":"tcg"}`, `run.json: boots[1].id: "b" is empty or not the only one`},
+		{"boot twice", `"mode":"tcg"}`, `"mode":"tcg"},{"id":"b","mode":"tcg"}`, `run.json: boots[1].id: "b" is not the only one`},
+		{"boot without id", `"id":"b"`, `"id":""`, `run.json: boots[0].id: empty`},
+		{"boot id", `"id":"b"`, `"id":"b\u0007"`, `run.json: boots[0].id: "b\a" holds what cannot be printed`},
+		{"serial elsewhere", `"mode":"tcg"`, `"mode":"tcg","serial":"../s"`, `run.json: boots[0].serial: "../s" is no plain name of a file in the run's directory`},
+		{"serial a link", `"mode":"tcg"`, `"mode":"tcg","serial":"x](javascript:alert(1))"`, `run.json: boots[0].serial: "x](javascript:alert(1))" is no plain name of a file in the run's directory`},
+		{"serial hidden", `"mode":"tcg"`, `"mode":"tcg","serial":".."`, `run.json: boots[0].serial: ".." is no plain name of a file in the run's directory`},
+		{"boot cpus", `"mode":"tcg"`, `"mode":"tcg","cpus":-1`, `run.json: boots[0].cpus: -1: a count is not negative`},
+		{"boot memory", `"mode":"tcg"`, `"mode":"tcg","mem_mib":-1`, `run.json: boots[0].mem_mib: -1: a count is not negative`},
+		{"boot time", `"mode":"tcg"`, `"mode":"tcg","wall_s":-1`, `run.json: boots[0].wall_s: -1: a duration is not negative`},
+		{"planned", `"schema":1`, `"schema":1,"planned":-1`, `run.json: planned: -1: a count is not negative`},
+		{"host cpus", `"schema":1`, `"schema":1,"host":{"cpus":-1}`, `run.json: host.cpus: -1: a count is not negative`},
+		{"cell cpus", `"id":"c"`, `"id":"c","cpus":-2`, `run.json: cells[0].cpus: -2: a count is not negative`},
+		{"targets", `"id":"c"`, `"id":"c","params":{"targets":-2}`, `run.json: cells[0].params.targets: -2: a count is not negative`},
+		{"threads", `"id":"c"`, `"id":"c","params":{"threads":-2}`, `run.json: cells[0].params.threads: -2: a count is not negative`},
+		{"rate tiny", `"id":"c"`, `"id":"c","flood":{"rate":1e-320}`, `run.json: cells[0].flood.rate: 1e-320 errors per second is neither 0, for unknown, nor within 0.001 and 1e+15`},
+		{"rate huge", `"id":"c"`, `"id":"c","flood":{"rate":1.1e15}`, `run.json: cells[0].flood.rate: 1.1e+15 errors per second is neither 0, for unknown, nor within 0.001 and 1e+15`},
+		{"rate negative", `"id":"c"`, `"id":"c","flood":{"rate":-1}`, `run.json: cells[0].flood.rate: -1 errors per second is neither 0, for unknown, nor within 0.001 and 1e+15`},
+		{"rate beyond", `"id":"c"`, `"id":"c","flood":{"rate":1e309}`, `run.json: cells.flood.rate: at byte 86: a JSON number 1e309 where a float64 belongs`},
+		{"cell id", `"id":"c"`, `"id":"c\n"`, `run.json: cells[0].id: "c\n" holds what cannot be printed`},
+		{"scenario", `"id":"c"`, `"id":"c","scenario":"\u001b[2J"`, `run.json: cells[0].scenario: "\x1b[2J" holds what cannot be printed`},
+		{"arm", `"id":"c"`, `"id":"c","arm":"` + strings.Repeat("a", 201) + `"`, `run.json: cells[0].arm: "` + strings.Repeat("a", 40) + `" and so on has 201 bytes, at most 200 are taken`},
+		{"fs", `"id":"c"`, `"id":"c","fs":"\u202e"`, `run.json: cells[0].fs: "\u202e" holds what cannot be printed`},
+		{"point", `"id":"c"`, `"id":"c","point":"\u0000"`, `run.json: cells[0].point: "\x00" holds what cannot be printed`},
+		{"hist name", `"name":"h"`, `"name":"h\t"`, `run.json: cells[0].hists[0].name: "h\t" holds what cannot be printed`},
+		{"hist unit", `"unit":"ns"`, `"unit":"n\ns"`, `run.json: cells[0].hists[0].unit: "n\ns" holds what cannot be printed`},
+		{"file", `"name":"h"`, `"name":"h","file":"a\u0000"`, `run.json: cells[0].hists[0].file: "a\x00" holds what cannot be printed`},
+		{"file twice", `"hists":[`, `"hists":[{"name":"h","unit":"ns","file":"a"},{"name":"g","unit":"ns","file":"./a"},`, `run.json: cells[0].hists[1].file: "a" is the raw data of another histogram too`},
+		{"hist count", `"n":1`, `"n":-1`, `run.json: cells[0].hists[0].n: -1: a count is not negative`},
+		{"many boots", `"boots":[`, `"boots":[` + strings.Repeat("{},", 4096), `run.json: boots: 4097, at most 4096 are taken`},
+		{"many cells", `"cells":[`, `"cells":[` + strings.Repeat("{},", 100_000), `run.json: cells: 100001, at most 100000 are taken`},
+		{"many cells first", `"cells":[`, `"Cells":[` + strings.Repeat("0,", 100_000) + `0],"cells":[`, `run.json: cells: 100001, at most 100000 are taken`},
+		{"many hists", `"hists":[`, `"hists":[` + strings.Repeat("{},", 16), `run.json: cells[0].hists: 17, at most 16 are taken`},
+		{"many arms", `"cells":[`, `"cells":[` + cells(64, `"arm":"a%d"`), `run.json: cells[64].arm: "" is one more than the 64 arms that a run may have`},
+		{"many filesystems", `"cells":[`, `"cells":[` + cells(64, `"fs":"f%d"`), `run.json: cells[64].fs: "" is one more than the 64 filesystems that a run may have`},
+		{"many combinations", `"cells":[`, `"cells":[` + cells(4096, `"cpus":%d,"scenario":"s"`), `run.json: cells[4096]: scenario "", arm "", fs "" and cpus 0 are one more than the 4096 combinations that a run may have`},
 		{"cell without boot", `"boot":"b"`, `"boot":"z"`, `run.json: cells[0].boot: cell "c" was measured in boot "z", which is not among the boots`},
 		{"cell twice", `"cells":[`, `"cells":[{"id":"c","boot":"b"},`, `run.json: cells[1].id: "c" is the ID of cells[0] too`},
 		{"cell without id", `"id":"c"`, `"id":""`, `run.json: cells[0].id: empty`},
@@ -288,24 +504,26 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// one records one cell that has histograms, and returns the name of a log in dir.
+func one(t *testing.T) (dir, log string) {
+	t.Helper()
+	w, dir := create(t, resulttest.Header())
+	boot := resulttest.Boot(1)
+	if err := w.Boot(boot); err != nil {
+		t.Fatal(err)
+	}
+	all := resulttest.Cells(boot)
+	i := slices.IndexFunc(all, func(c result.Cell) bool { return len(c.Hists) > 0 })
+	if err := w.Cell(all[i]); err != nil {
+		t.Fatal(err)
+	}
+	return dir, load(t, dir).Cells[0].Hists[0].File
+}
+
 func TestLoadRefusesRawData(t *testing.T) {
 	setup := func(t *testing.T) (dir, log string) {
-		w, dir := create(t, resulttest.Header())
-		boot := resulttest.Boot(1)
-		if err := w.Boot(boot); err != nil {
-			t.Fatal(err)
-		}
-		for _, c := range resulttest.Cells(boot) {
-			if c.Scenario != "latency" {
-				continue
-			}
-			if err := w.Cell(c); err != nil {
-				t.Fatal(err)
-			}
-			return dir, filepath.Join(dir, load(t, dir).Cells[0].Hists[0].File)
-		}
-		t.Fatal("no histogram in the sample")
-		return
+		dir, log = one(t)
+		return dir, filepath.Join(dir, log)
 	}
 	t.Run("missing", func(t *testing.T) {
 		dir, log := setup(t)
@@ -345,10 +563,98 @@ func TestLoadRefusesRawData(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+	t.Run("wide", func(t *testing.T) {
+		dir, log := setup(t)
+		if err := os.WriteFile(log, []byte("0,0,0,"+wide(t)+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var e *result.InvalidError
+		if _, err := result.Load(dir); !errors.As(err, &e) || e.File != log || !strings.Contains(err.Error(), "bytes of memory") {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("no directory", func(t *testing.T) {
+		if _, err := result.Load(filepath.Join(t.TempDir(), "x")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("got %v", err)
+		}
+	})
 	t.Run("no run", func(t *testing.T) {
 		if _, err := result.Load(t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("got %v", err)
 		}
+	})
+}
+
+// What stands in the place of a file and is none, or leads away from the run's
+// directory, is refused, and nothing waits for it.
+func TestLoadRegularOnly(t *testing.T) {
+	elsewhere, log := one(t)
+
+	invalid := func(err error) bool { var e *result.InvalidError; return errors.As(err, &e) }
+	open := func(err error) bool { var e *fs.PathError; return errors.As(err, &e) && e.Op == "open" }
+	huge := func(size int64) func(string) error {
+		return func(name string) error {
+			return errors.Join(os.WriteFile(name, nil, 0o644), os.Truncate(name, size))
+		}
+	}
+	tests := []struct {
+		name   string
+		file   string
+		setup  func(name string) error
+		refuse func(error) bool
+		want   string
+	}{
+		{"FIFO", result.RunFile, func(name string) error { return unix.Mkfifo(name, 0o644) }, invalid, "no regular file (prw"},
+		{"FIFO", log, func(name string) error { return unix.Mkfifo(name, 0o644) }, invalid, "no regular file (prw"},
+		{"directory", result.RunFile, func(name string) error { return os.Mkdir(name, 0o755) }, invalid, "no regular file (drw"},
+		{"directory", log, func(name string) error { return os.Mkdir(name, 0o755) }, invalid, "no regular file (drw"},
+		{"socket", log, func(name string) error { return unix.Mknod(name, unix.S_IFSOCK|0o644, 0) }, open, "no such device or address"},
+		{"link away", result.RunFile, func(name string) error { return os.Symlink(filepath.Join(elsewhere, result.RunFile), name) }, open, "path escapes from parent"},
+		{"link away", log, func(name string) error { return os.Symlink(filepath.Join(elsewhere, log), name) }, open, "path escapes from parent"},
+		{"link to a device", log, func(name string) error { return os.Symlink("/dev/zero", name) }, open, "path escapes from parent"},
+		{"link to itself", log, func(name string) error { return os.Symlink(filepath.Base(name), name) }, open, "too many"},
+		{"too large", result.RunFile, huge(256<<20 + 1), invalid, "larger than 256 MiB"},
+		{"too large", log, huge(16<<20 + 1), invalid, "larger than 16 MiB"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name+" "+filepath.Base(tt.file), func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.CopyFS(dir, os.DirFS(elsewhere)); err != nil {
+				t.Fatal(err)
+			}
+			name := filepath.Join(dir, tt.file)
+			if err := errors.Join(os.Remove(name), tt.setup(name)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := result.Load(dir); !tt.refuse(err) || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+		})
+	}
+	t.Run("device", func(t *testing.T) {
+		dir := t.TempDir()
+		name := filepath.Join(dir, result.RunFile)
+		if err := unix.Mknod(name, unix.S_IFCHR|0o644, int(unix.Mkdev(1, 5))); err != nil {
+			if os.Getenv("CI") == "true" || !errors.Is(err, unix.EPERM) {
+				t.Fatal(err)
+			}
+			t.Skip("to make a device node takes CAP_MKNOD")
+		}
+		if _, err := result.Load(dir); err == nil || !strings.Contains(err.Error(), name) ||
+			!invalid(err) && !errors.Is(err, unix.EACCES) { // EACCES: the file system takes no devices
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("link within", func(t *testing.T) {
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS(elsewhere)); err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Join(dir, log)
+		if err := errors.Join(os.Rename(name, filepath.Join(dir, "log")), os.Symlink("../log", name)); err != nil {
+			t.Fatal(err)
+		}
+		load(t, dir)
 	})
 }
 

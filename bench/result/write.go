@@ -8,10 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -34,33 +34,61 @@ const unfinished = "the run is still going on, or was killed before it could say
 type Writer struct {
 	dir string
 
-	mu   sync.Mutex
-	run  Run
-	ids  map[string]bool
-	logs map[string]bool
+	mu    sync.Mutex
+	run   Run      // its cells are in cells
+	cells [][]byte // as they stand in run.json
+	check *checker
+	logs  map[string]bool
 }
 
-// Create makes dir and records header in it. It refuses a directory that
-// already holds a run, with an error that is fs.ErrExist.
+// Create makes dir and records header in it. It refuses a directory that holds
+// anything, and one that another run takes at the same time, with an error that
+// is fs.ErrExist: what a run writes over is its own.
 func Create(dir string, header *Run) (*Writer, error) {
-	if err := os.MkdirAll(filepath.Join(dir, histDir), 0o755); err != nil {
-		return nil, fmt.Errorf("make the run's directory: %w", err)
-	}
-	name := filepath.Join(dir, RunFile)
-	if _, err := os.Stat(name); err == nil {
-		return nil, fmt.Errorf("%s: a run is recorded there already; give another directory: %w", name, fs.ErrExist)
-	}
-	w := &Writer{dir: dir, run: *header, ids: map[string]bool{}, logs: map[string]bool{}}
+	w := &Writer{dir: dir, run: *header, check: newChecker(), logs: map[string]bool{}}
 	w.run.Schema = Schema
 	w.run.Complete, w.run.Reason = false, unfinished
 	w.run.Boots, w.run.Cells = nil, nil
-	for _, b := range header.Boots {
-		w.setBoot(b)
-	}
 	if len(header.Cells) != 0 {
 		return nil, errors.New("a new run has no cells yet: record them with Cell")
 	}
+	if err := checkHeader(header); err != nil {
+		return nil, fmt.Errorf("record a run: %w", err)
+	}
+	for _, b := range header.Boots {
+		if err := w.setBoot(b); err != nil {
+			return nil, err
+		}
+	}
+	if err := claim(dir); err != nil {
+		return nil, err
+	}
 	return w, w.save()
+}
+
+// claim makes dir, or takes an empty one. It belongs to whoever makes the
+// directory of the logs in it.
+func claim(dir string) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return fmt.Errorf("make the run's directory: %w", err)
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make the run's directory: %w", err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("make the run's directory: give another directory: %w", err)
+	}
+	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == RunFile }) {
+		return fmt.Errorf("%s: a run is recorded there already; give another directory: %w", filepath.Join(dir, RunFile), fs.ErrExist)
+	}
+	if len(entries) != 0 {
+		return fmt.Errorf("%s: the directory is not empty, it holds %q; give another directory: %w", dir, entries[0].Name(), fs.ErrExist)
+	}
+	if err := os.Mkdir(filepath.Join(dir, histDir), 0o755); err != nil {
+		return fmt.Errorf("take the run's directory; give another directory: %w", err)
+	}
+	return nil
 }
 
 // Boot records a boot when it starts, and again, under the same ID, when it
@@ -68,64 +96,69 @@ func Create(dir string, header *Run) (*Writer, error) {
 func (w *Writer) Boot(b Boot) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.setBoot(b)
+	if err := w.setBoot(b); err != nil {
+		return err
+	}
 	return w.save()
 }
 
-func (w *Writer) setBoot(b Boot) {
-	for i := range w.run.Boots {
-		if w.run.Boots[i].ID == b.ID {
-			w.run.Boots[i] = b
-			return
-		}
+func (w *Writer) setBoot(b Boot) error {
+	i := slices.IndexFunc(w.run.Boots, func(have Boot) bool { return have.ID == b.ID })
+	if i < 0 {
+		i = len(w.run.Boots)
 	}
-	w.run.Boots = append(w.run.Boots, b)
+	if err := w.check.boot(i, &b); err != nil {
+		return fmt.Errorf("record boot %q: %w", b.ID, err)
+	}
+	if i == len(w.run.Boots) {
+		w.run.Boots = append(w.run.Boots, b)
+	} else {
+		w.run.Boots[i] = b
+	}
+	return nil
 }
 
 // Cell records what was measured in a cell. The histograms' payloads go into
-// HDR logs beside run.json. A payload that cannot be read, or a rate that is
-// no number, becomes a warning of the cell: what was measured beside it stays.
+// HDR logs beside run.json. A histogram that cannot be read or contradicts
+// itself, and a rate beyond belief, become warnings of the cell: what was
+// measured beside them stays.
 func (w *Writer) Cell(c Cell) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch {
-	case c.ID == "":
-		return errors.New("record a cell: it has no ID")
-	case w.ids[c.ID]:
-		return fmt.Errorf("record cell %q: a cell of that ID is recorded already", c.ID)
-	case !w.hasBoot(c.Boot):
-		return fmt.Errorf("record cell %q: boot %q is not recorded", c.ID, c.Boot)
-	}
-
-	c.Warnings = append([]string(nil), c.Warnings...)
-	if math.IsNaN(c.Flood.Rate) || math.IsInf(c.Flood.Rate, 0) {
+	i := len(w.cells)
+	c.Warnings = slices.Clone(c.Warnings)
+	if !credibleRate(c.Flood.Rate) {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("the offered rate is unknown: guest time stood still or ran away while the errors were made, which gives %v per second", c.Flood.Rate))
 		c.Flood.Rate = 0
-		c.Warnings = append(c.Warnings, "the offered rate is unknown: no guest time passed while the errors were made")
+	}
+	if err := w.check.checkCell(fmt.Sprintf("cells[%d].", i), &c); err != nil {
+		return fmt.Errorf("record cell %q: %w", c.ID, err)
 	}
 	hists := c.Hists
-	c.Hists = make([]Hist, len(hists))
-	for i, h := range hists {
+	c.Hists = make([]Hist, 0, len(hists))
+	for _, h := range hists {
+		kept, err := h, error(nil)
 		if h.Encoded != "" {
-			var err error
-			if h, err = w.moveLog(c.ID, h); err != nil {
-				h = Hist{Name: h.Name, Unit: h.Unit}
-				c.Warnings = append(c.Warnings, fmt.Sprintf("the histogram %s was lost: %v", h.Name, err))
-			}
+			kept, err = w.moveLog(c.ID, h)
 		}
-		c.Hists[i] = h
+		if err == nil {
+			err = checkHist("", &kept)
+		}
+		if err != nil {
+			c.Warnings = append(c.Warnings, fmt.Sprintf("the histogram %q was lost: %v", h.Name, err))
+			continue
+		}
+		c.Hists = append(c.Hists, kept)
 	}
-	w.ids[c.ID] = true
-	w.run.Cells = append(w.run.Cells, c)
+	if err := w.check.cell(i, &c); err != nil {
+		return fmt.Errorf("record cell %q: %w", c.ID, err)
+	}
+	b, err := encode(&c, "\t\t")
+	if err != nil {
+		return err
+	}
+	w.cells = append(w.cells, b)
 	return w.save()
-}
-
-func (w *Writer) hasBoot(id string) bool {
-	for _, b := range w.run.Boots {
-		if b.ID == id {
-			return true
-		}
-	}
-	return false
 }
 
 // moveLog writes the payload of h into a log and returns h with its file and
@@ -134,6 +167,9 @@ func (w *Writer) moveLog(cell string, h Hist) (Hist, error) {
 	data, err := hdrhistogram.Decode([]byte(h.Encoded))
 	if err != nil {
 		return h, fmt.Errorf("decode the payload from the guest: %w", err)
+	}
+	if err := checkSize(data); err != nil {
+		return h, err
 	}
 	b, err := encodeLog(cell, h.Name, h.Unit, data)
 	if err != nil {
@@ -150,13 +186,7 @@ func (w *Writer) moveLog(cell string, h Hist) (Hist, error) {
 
 // logName makes a file name of s that is portable and not taken yet.
 func (w *Writer) logName(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', strings.ContainsRune("._=+-", r):
-			return r
-		}
-		return '_'
-	}, s)
+	s = strings.Map(portable, s)
 	s = strings.TrimLeft(s, ".")
 	s = s[max(0, len(s)-200):] // file systems take 255 bytes
 	name := path.Join(histDir, s+".hlog")
@@ -172,23 +202,39 @@ func (w *Writer) logName(s string) string {
 func (w *Writer) Finish(complete bool, reason string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if n := len(w.run.Cells); complete && n < w.run.Planned {
+	if n := len(w.cells); complete && n < w.run.Planned {
 		complete, reason = false, fmt.Sprintf("%d of %d cells were measured", n, w.run.Planned)
 	}
 	w.run.Complete, w.run.Reason = complete, reason
 	return w.save()
 }
 
-// save replaces run.json.
+// save replaces run.json. A cell is encoded once, when it is recorded, and put
+// where the list ends that the record without its cells ends with.
 func (w *Writer) save() error {
+	b, err := encode(&w.run, "")
+	if err != nil {
+		return err
+	}
+	if len(w.cells) > 0 {
+		b = bytes.TrimSuffix(b, []byte("null\n}"))
+		b = append(b, "[\n\t\t"...)
+		b = append(b, bytes.Join(w.cells, []byte(",\n\t\t"))...)
+		b = append(b, "\n\t]\n}"...)
+	}
+	return WriteFile(filepath.Join(w.dir, RunFile), append(b, '\n'))
+}
+
+// encode returns v as it stands in run.json, where prefix comes before it.
+func encode(v any, prefix string) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	e.SetIndent("", "\t")
-	if err := e.Encode(&w.run); err != nil {
-		return fmt.Errorf("encode %s: %w", RunFile, err)
+	e.SetIndent(prefix, "\t")
+	if err := e.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode %s: %w", RunFile, err)
 	}
-	return WriteFile(filepath.Join(w.dir, RunFile), b.Bytes())
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // WriteFile replaces the file name with data, so that a reader sees the old

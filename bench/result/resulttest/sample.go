@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -184,11 +185,19 @@ func (s sample) times(median float64, n int) *hdrhistogram.Histogram {
 	return h
 }
 
+// hists are those that were made already: a test takes the sample many times.
+var hists sync.Map
+
 func (s sample) hist(name string, median float64, n int) result.Hist {
+	key := fmt.Sprint(s.boot.CPUs, s.boot.Mode, s.fs, s.arm, name, median, n)
+	if h, ok := hists.Load(key); ok {
+		return h.(result.Hist)
+	}
 	h, err := result.NewHist(name, s.boot.Mode.Unit(), s.times(median, n))
 	if err != nil {
 		panic(err)
 	}
+	hists.Store(key, h)
 	return h
 }
 
