@@ -48,9 +48,16 @@ func load(t *testing.T, dir string) *result.Run {
 	return r
 }
 
-func TestRoundTrip(t *testing.T) {
+// The sample is recorded once for the tests that only read it.
+func TestSample(t *testing.T) {
 	dir := t.TempDir()
 	resulttest.Write(t, dir)
+	t.Run("round trip", func(t *testing.T) { testRoundTrip(t, dir) })
+	t.Run("deterministic", func(t *testing.T) { testDeterministic(t, dir) })
+	t.Run("bench", func(t *testing.T) { testWriteBench(t, dir) })
+}
+
+func testRoundTrip(t *testing.T, dir string) {
 	r := load(t, dir)
 	if !r.Complete || r.Reason != "" || len(r.Cells) != r.Planned {
 		t.Errorf("complete %v (%q), %d of %d cells", r.Complete, r.Reason, len(r.Cells), r.Planned)
@@ -98,9 +105,8 @@ func TestRoundTrip(t *testing.T) {
 }
 
 // Equal runs make equal files, whenever they are written.
-func TestDeterministic(t *testing.T) {
-	a, b := t.TempDir(), t.TempDir()
-	resulttest.Write(t, a)
+func testDeterministic(t *testing.T, a string) {
+	b := t.TempDir()
 	resulttest.Write(t, b)
 	err := filepath.WalkDir(a, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -658,9 +664,7 @@ func TestLoadRegularOnly(t *testing.T) {
 	})
 }
 
-func TestWriteBench(t *testing.T) {
-	dir := t.TempDir()
-	resulttest.Write(t, dir)
+func testWriteBench(t *testing.T, dir string) {
 	r := load(t, dir)
 	r.Cells[3].Err = "the guest panicked\nin the middle"
 	var b bytes.Buffer
