@@ -80,7 +80,7 @@ func tryKVM(ctx context.Context, kernel string) string {
 	if err != nil {
 		return "not tried: " + err.Error()
 	}
-	tmp, cleanup, err := tempDir()
+	tmp, cleanup, err := TempDir()
 	if err != nil {
 		return "not tried: " + err.Error()
 	}

@@ -241,30 +241,3 @@ func TestInflateKernel(t *testing.T) {
 		t.Errorf("truncated: %q, %v", got, err)
 	}
 }
-
-func TestTempDir(t *testing.T) {
-	parent := t.TempDir()
-	t.Setenv("TMPDIR", parent)
-	dir, cleanup, err := tempDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stale := filepath.Join(parent, tempPattern+"stale")
-	if err := os.Mkdir(stale, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(stale, "f"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	removeStale(parent, 0)
-	if _, err := os.Stat(dir); err != nil {
-		t.Errorf("a directory in use is removed: %v", err)
-	}
-	if _, err := os.Stat(stale); err == nil {
-		t.Error("a stale directory is left")
-	}
-	cleanup()
-	if _, err := os.Stat(dir); err == nil {
-		t.Error("the directory is left")
-	}
-}

@@ -73,9 +73,9 @@ func (r *run) run(ctx context.Context) error {
 	if err != nil {
 		return runnerFailed(err, "")
 	}
-	tmp, cleanup, err := tempDir()
+	tmp, cleanup, err := TempDir()
 	if err != nil {
-		return runnerFailed(err, "temporary directory")
+		return runnerFailed(err, "")
 	}
 	defer cleanup()
 
