@@ -300,6 +300,9 @@ func (r *reader) times(c scenario.Cell, stamps []flood.Stamp, inodes []uint64, u
 		if h.N > 0 {
 			out.Hists = append(out.Hists, h)
 		}
+		if gap := c.Flood.Interval.Nanoseconds(); t == lateness && c.Scenario == scenario.Latency && h.P99 > gap {
+			out.Warnings = append(out.Warnings, fmt.Sprintf("invalid: the injector was late by %d at p99, more than the mean gap of %d: the guest stalled", h.P99, gap))
+		}
 		if t.negative > 0 {
 			return fmt.Errorf("%d of %d values of %s are negative: errors and receipts do not match, or the clock went back", t.negative, h.N, t.name)
 		}
