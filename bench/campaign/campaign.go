@@ -132,7 +132,7 @@ func (c *campaign) boot(ctx context.Context, id string, b scenario.Boot) error {
 	}
 	task := bench.Task{Mode: mode, Boot: b, Mounts: map[string]string{}}
 	job := guest.Job{Handler: Handler}
-	if err := c.attach(&m, &job, &task); err != nil {
+	if err := c.attach(ctx, &m, &job, &task); err != nil {
 		return failed(ctx, err)
 	}
 	payload, err := json.Marshal(task)

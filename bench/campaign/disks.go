@@ -3,6 +3,7 @@
 package campaign
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,14 +14,14 @@ import (
 )
 
 // attach gives the machine the disks that the boot's cells need.
-func (c *campaign) attach(m *guest.Machine, job *guest.Job, task *bench.Task) error {
+func (c *campaign) attach(ctx context.Context, m *guest.Machine, job *guest.Job, task *bench.Task) error {
 	have := map[string]bool{}
 	add := func(serial string, mount bool) error {
 		if have[serial] {
 			return nil
 		}
 		have[serial] = true
-		image, err := c.image(serial)
+		image, err := c.image(ctx, serial)
 		if err != nil {
 			return err
 		}
@@ -49,7 +50,7 @@ func (c *campaign) attach(m *guest.Machine, job *guest.Job, task *bench.Task) er
 
 // image makes the disk of a serial number, once for all boots: what a guest
 // writes does not reach it.
-func (c *campaign) image(serial string) (string, error) {
+func (c *campaign) image(ctx context.Context, serial string) (string, error) {
 	if c.disks[serial] != "" {
 		return c.disks[serial], nil
 	}
@@ -61,7 +62,7 @@ func (c *campaign) image(serial string) (string, error) {
 	case bench.BrokenExt4:
 		img.FS = "ext4"
 	}
-	name, err := c.create(serial, img)
+	name, err := c.create(ctx, serial, img)
 	if err != nil {
 		return "", fmt.Errorf("make the disk %s: %w", serial, err)
 	}
@@ -74,13 +75,13 @@ func (c *campaign) image(serial string) (string, error) {
 
 // create makes one image; the ext4 of the corruption scenario gets a directory
 // and an inode that are then broken with debugfs.
-func (c *campaign) create(serial string, img guest.Image) (string, error) {
+func (c *campaign) create(ctx context.Context, serial string, img guest.Image) (string, error) {
 	dir := filepath.Join(c.tmp, serial)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return "", err
 	}
 	if serial != bench.BrokenExt4 {
-		return img.Create(dir)
+		return img.Create(ctx, dir)
 	}
 	content := filepath.Join(dir, "content")
 	if err := os.MkdirAll(filepath.Join(content, bench.BadDir), 0o755); err != nil {
@@ -93,11 +94,11 @@ func (c *campaign) create(serial string, img guest.Image) (string, error) {
 		return "", err
 	}
 	img.Dir = content
-	name, err := img.Create(dir)
+	name, err := img.Create(ctx, dir)
 	if err != nil {
 		return "", err
 	}
-	return name, guest.Debugfs(name, []string{
+	return name, guest.Debugfs(ctx, name, []string{
 		"zap_block -f /" + bench.BadDir + " -p 0x5a 0",
 		"set_inode_field /" + bench.BadFile + " mode 0170000",
 	})

@@ -184,7 +184,7 @@ func TestDisks(t *testing.T) {
 		if fs == "ext4" {
 			im.Dir = old
 		}
-		path, err := im.Create(dir)
+		path, err := im.Create(t.Context(), dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,7 +193,7 @@ func TestDisks(t *testing.T) {
 		want = append(want, fmt.Sprintf(`"/mnt/%s %s"`, fs, fs))
 	}
 	// An inode whose mode makes no sense, under a checksum that is right.
-	if err := Debugfs(m.Disks[0].Image, []string{"set_inode_field /broken mode 0"}); err != nil {
+	if err := Debugfs(t.Context(), m.Disks[0].Image, []string{"set_inode_field /broken mode 0"}); err != nil {
 		t.Fatal(err)
 	}
 	m.Disks = append(m.Disks, Disk{Image: m.Init, Serial: "raw"})

@@ -12,7 +12,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Image is a filesystem image, made on the host without privileges.
@@ -54,8 +57,9 @@ var mkfsTools = map[string]mkfsTool{
 	}},
 }
 
-// Create makes the image as a sparse file in dir and returns its path.
-func (im Image) Create(dir string) (path string, err error) {
+// Create makes the image as a sparse file in dir and returns its path. When ctx
+// ends, so does the tool, and the error wraps the context's cause.
+func (im Image) Create(ctx context.Context, dir string) (path string, err error) {
 	tool, ok := mkfsTools[im.FS]
 	if !ok {
 		return "", fmt.Errorf("image of %q: want ext4, xfs or btrfs", im.FS)
@@ -86,7 +90,7 @@ func (im Image) Create(dir string) (path string, err error) {
 	if err := errors.Join(f.Truncate(int64(im.SizeMiB)<<20), f.Close()); err != nil {
 		return path, err
 	}
-	_, err = diskTool("mkfs."+im.FS, tool.pkg, "", append(tool.args(im, im.uuid()), path)...)
+	_, err = diskTool(ctx, "mkfs."+im.FS, tool.pkg, "", append(tool.args(im, im.uuid()), path)...)
 	return path, err
 }
 
@@ -101,8 +105,8 @@ func (im Image) uuid() string {
 // Debugfs runs commands of debugfs(8) on an ext4 image that is not mounted, with
 // write access: to break it on purpose. debugfs goes on after a command that
 // fails, and may exit with 0; Debugfs returns an error then, and the image may be
-// half changed.
-func Debugfs(image string, commands []string) error {
+// half changed; so it does when ctx ends.
+func Debugfs(ctx context.Context, image string, commands []string) error {
 	for _, c := range commands {
 		if strings.ContainsAny(c, "\n") {
 			return fmt.Errorf("debugfs %s: command %q has a newline", image, c)
@@ -112,7 +116,7 @@ func Debugfs(image string, commands []string) error {
 		return fmt.Errorf("debugfs: %w", err)
 	}
 	script := strings.Join(commands, "\n") + "\n"
-	stderr, err := diskTool("debugfs", "e2fsprogs", script, "-w", "-f", "-", image)
+	stderr, err := diskTool(ctx, "debugfs", "e2fsprogs", script, "-w", "-f", "-", image)
 	if err != nil {
 		return err
 	}
@@ -123,24 +127,37 @@ func Debugfs(image string, commands []string) error {
 	return nil
 }
 
-// diskTool runs a filesystem tool and returns what it wrote to stderr.
-func diskTool(name, pkg, stdin string, args ...string) (stderr string, err error) {
+// diskTool runs a filesystem tool in a process group of its own and returns what
+// it wrote to stderr. The group is killed when ctx ends.
+func diskTool(ctx context.Context, name, pkg, stdin string, args ...string) (stderr string, err error) {
 	path, err := findTool(name)
 	if err != nil {
 		return "", fmt.Errorf("%w: install it (Debian: apt install %s)", err, pkg)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), imageTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, imageTimeout, fmt.Errorf("not done after %v", imageTimeout))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	// Times in the filesystem are the first commit's day, messages are English.
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "SOURCE_DATE_EPOCH=1612915200", "E2FSPROGS_FAKE_TIME=1612915200")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 2 * time.Second
 	var out bytes.Buffer
 	cmd.Stderr = &limitedWriter{w: &out, n: 64 << 10}
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%s: %w%s", name, err, lastLines(out.String()))
+	exited, err := startLocked(cmd)
+	if err == nil {
+		err = <-exited
 	}
-	return out.String(), nil
+	switch {
+	case err == nil:
+		return out.String(), nil
+	case ctx.Err() != nil:
+		return "", fmt.Errorf("%s: %w", name, context.Cause(ctx))
+	case strings.Contains(out.String(), "No space left on device"):
+		err = fmt.Errorf("%w: %w", err, unix.ENOSPC)
+	}
+	return "", fmt.Errorf("%s%s: %w", name, lastLines(out.String()), err)
 }
 
 // findTool looks where a user's PATH may not: filesystem tools are in sbin.

@@ -3,11 +3,16 @@
 package guest
 
 import (
+	"context"
 	"encoding/hex"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // superblocks says where a filesystem keeps its magic, UUID and label.
@@ -36,7 +41,7 @@ func TestImage(t *testing.T) {
 		t.Run(fs, func(t *testing.T) {
 			needTool(t, "mkfs."+fs)
 			read := func(im Image) (uuid string) {
-				path, err := im.Create(t.TempDir())
+				path, err := im.Create(t.Context(), t.TempDir())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -86,7 +91,7 @@ func TestImageRefuses(t *testing.T) {
 		if tt.im.Label != "" {
 			needTool(t, "mkfs.xfs")
 		}
-		_, err := tt.im.Create(dir)
+		_, err := tt.im.Create(t.Context(), dir)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: %v, want %q", tt.im, err, tt.want)
 		}
@@ -94,7 +99,7 @@ func TestImageRefuses(t *testing.T) {
 			t.Errorf("%+v: left behind: %v, %v", tt.im, left, err)
 		}
 	}
-	_, err := diskTool("mkfs.missing", "missing-progs", "")
+	_, err := diskTool(t.Context(), "mkfs.missing", "missing-progs", "")
 	if want := "install it (Debian: apt install missing-progs)"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v, want %q", err, want)
 	}
@@ -103,14 +108,14 @@ func TestImageRefuses(t *testing.T) {
 func TestDebugfs(t *testing.T) {
 	needTool(t, "mkfs.ext4")
 	needTool(t, "debugfs")
-	image, err := Image{FS: "ext4"}.Create(t.TempDir())
+	image, err := Image{FS: "ext4"}.Create(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Debugfs(image, []string{"mkdir made", "set_inode_field /made links_count 7"}); err != nil {
+	if err := Debugfs(t.Context(), image, []string{"mkdir made", "set_inode_field /made links_count 7"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := Debugfs(image, []string{"stat /made"}); err != nil {
+	if err := Debugfs(t.Context(), image, []string{"stat /made"}); err != nil {
 		t.Error(err)
 	}
 	for _, tt := range []struct {
@@ -121,7 +126,7 @@ func TestDebugfs(t *testing.T) {
 		{[]string{"nonsense"}, "Command not found nonsense"},
 		{[]string{"stat /\nquit"}, "has a newline"},
 	} {
-		if err := Debugfs(image, tt.commands); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if err := Debugfs(t.Context(), image, tt.commands); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%q: %v, want %q", tt.commands, err, tt.want)
 		}
 	}
@@ -130,8 +135,69 @@ func TestDebugfs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, file := range []string{text, "/nonexistent"} {
-		if err := Debugfs(file, []string{"stat /"}); err == nil {
+		if err := Debugfs(t.Context(), file, []string{"stat /"}); err == nil {
 			t.Errorf("%s: no error", file)
 		}
+	}
+}
+
+// fakeTool makes a shell script the first program of a name in PATH.
+func fakeTool(t *testing.T, name, script string) {
+	t.Helper()
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+}
+
+// TestImageInterrupted ends the context while mkfs and a child of it run.
+func TestImageInterrupted(t *testing.T) {
+	pids := filepath.Join(t.TempDir(), "pids")
+	fakeTool(t, "mkfs.ext4", "sleep 600 & echo $$ $! >"+pids+".new; mv "+pids+".new "+pids+"; wait")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	why := errors.New("^C")
+	var group []string
+	go func() {
+		for ctx.Err() == nil {
+			if b, err := os.ReadFile(pids); err == nil {
+				group = strings.Fields(string(b))
+				cancel(why)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	dir := t.TempDir()
+	_, err := Image{FS: "ext4"}.Create(ctx, dir)
+	if !errors.Is(err, why) {
+		t.Fatalf("%v: want %v", err, why)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	for _, pid := range group {
+		for alive(t, pid) {
+			time.Sleep(time.Millisecond) // the test's deadline bounds it
+		}
+	}
+}
+
+// alive says whether a process is there and no zombie.
+func alive(t *testing.T, pid string) bool {
+	t.Helper()
+	b, err := os.ReadFile("/proc/" + pid + "/stat")
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(b), ") ")
+	return !strings.HasPrefix(rest, "Z")
+}
+
+func TestImageNoSpace(t *testing.T) {
+	fakeTool(t, "mkfs.xfs", "echo 'mkfs.xfs: pwrite failed: No space left on device' >&2; exit 1")
+	_, err := Image{FS: "xfs"}.Create(t.Context(), t.TempDir())
+	if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), "set TMPDIR") {
+		t.Errorf("%v: want ENOSPC and what to do", err)
 	}
 }

@@ -402,7 +402,7 @@ func lastLines(s string) string {
 // hintSpace adds what to do when a file did not fit.
 func hintSpace(err error) error {
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		return fmt.Errorf("%w: make room, or set TMPDIR to a folder with 64 MiB", err)
+		return fmt.Errorf("%w: make room, or set TMPDIR to a folder that has some", err)
 	}
 	return err
 }
