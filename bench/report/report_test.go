@@ -360,7 +360,7 @@ func TestOddRuns(t *testing.T) {
 		{name: "an unknown scenario", boots: []result.Boot{one}, cells: modify(cells[:2], func(c *result.Cell) { c.Scenario = "storm" }),
 			want: []string{"## Other scenarios", "- storm: fan on ext4, 1 CPU, queue=16384 burst=1: injected 1 = refused 0"}},
 		{name: "hostile names", boots: []result.Boot{one}, cells: modify(cells[:2], func(c *result.Cell) { c.FS = "../../x # <y>"; c.Point = "a`|b" }),
-			want: []string{"fate-______x___y_-1cpu-icount.png"}},
+			want: []string{"fate-______x____y_-1cpu-icount.png"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
