@@ -77,11 +77,11 @@ func Run(ctx context.Context, o Options) (dir string, err error) {
 }
 
 func (c *campaign) run(ctx context.Context) error {
-	tmp, err := os.MkdirTemp("", "wqfan-disks-")
+	tmp, cleanup, err := guest.TempDir()
 	if err != nil {
 		return &guest.Error{Kind: guest.RunnerFailed, Msg: "make a folder for the disks, see TMPDIR", Err: err}
 	}
-	defer os.RemoveAll(tmp)
+	defer cleanup()
 	c.tmp = tmp
 
 	var errs []error
