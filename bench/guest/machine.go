@@ -26,6 +26,9 @@ const (
 	DefaultMaxSerial = 64 << 20
 )
 
+// minMemMiB is where no kernel boots.
+const minMemMiB = 32
+
 // Machine is the virtual machine of one boot.
 type Machine struct {
 	Kernel string      // bzImage, or a vmlinux with a PVH note (CONFIG_PVH)
@@ -131,9 +134,17 @@ func (m Machine) check(j Job) error {
 	default:
 		return fmt.Errorf("mode %q: a guest runs in kvm, tcg or icount", m.Mode)
 	}
-	if m.CPUs < 1 || m.MemMiB < 32 || m.Stall < 0 || m.Timeout < 0 || m.MaxSerial < 0 {
-		return fmt.Errorf("a machine with %d CPUs, %d MiB, stall %v, timeout %v, %d bytes of serial log",
-			m.CPUs, m.MemMiB, m.Stall, m.Timeout, m.MaxSerial)
+	switch {
+	case m.CPUs < 1:
+		return fmt.Errorf("a machine with %d CPUs: want at least 1", m.CPUs)
+	case m.MemMiB < minMemMiB:
+		return fmt.Errorf("a machine with %d MiB of memory: want at least %d", m.MemMiB, minMemMiB)
+	case m.Stall < 0:
+		return fmt.Errorf("a machine that may stall for %v: want a time, or 0 for %v", m.Stall, DefaultStall)
+	case m.Timeout < 0:
+		return fmt.Errorf("a machine with a timeout of %v: want a time, or 0 for %v", m.Timeout, DefaultTimeout)
+	case m.MaxSerial < 0:
+		return fmt.Errorf("a serial log of at most %d bytes: want some, or 0 for %d", m.MaxSerial, DefaultMaxSerial)
 	}
 	if err := checkKernel(m.Kernel); err != nil {
 		return err

@@ -232,12 +232,39 @@ func TestInflateKernel(t *testing.T) {
 			}
 		})
 	}
-	// The header promises more than there is.
-	image := bzImage(t, packed)
-	if err := os.Truncate(image, 3*512+100+10); err != nil {
+}
+
+// TestTruncatedKernel cuts a kernel off in its payload, and behind it, where the
+// code is that inflates it.
+func TestTruncatedKernel(t *testing.T) {
+	image := bzImage(t, append(gzipped(t, elfWithNote("Xen", 18)), make([]byte, 1000)...))
+	st, err := os.Stat(image)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := inflateKernel(image, t.TempDir()); got != image || err != nil {
-		t.Errorf("truncated: %q, %v", got, err)
+	b, err := os.ReadFile(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary.LittleEndian.PutUint32(b[bzPayloadLength:], 200)
+	binary.LittleEndian.PutUint32(b[bzSysSize:], uint32(st.Size()-3*512)/16)
+	whole := 3*512 + (st.Size()-3*512)/16*16
+	for _, size := range []int64{whole - 1, 3*512 + 110, bzHeader} {
+		if err := os.WriteFile(image, b[:size], 0o644); err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintf("kernel %s is truncated: its header says %d bytes, the file has %d", image, whole, size)
+		if err := checkKernel(image); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+		if _, err := inflateKernel(image, t.TempDir()); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	if err := os.WriteFile(image, b[:whole], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkKernel(image); err != nil {
+		t.Error(err)
 	}
 }

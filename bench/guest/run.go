@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -73,6 +74,9 @@ func (r *run) run(ctx context.Context) error {
 	if err != nil {
 		return runnerFailed(err, "")
 	}
+	if r.m.Disks, err = absDisks(r.m.Disks); err != nil {
+		return runnerFailed(err, "")
+	}
 	tmp, cleanup, err := TempDir()
 	if err != nil {
 		return runnerFailed(err, "")
@@ -85,7 +89,7 @@ func (r *run) run(ctx context.Context) error {
 	}
 	kernel, err := inflateKernel(r.m.Kernel, tmp)
 	if err != nil {
-		return runnerFailed(hintSpace(err), "kernel")
+		return runnerFailed(hintSpace(err), "")
 	}
 	var log io.Writer = io.Discard
 	if r.m.SerialLog != "" {
@@ -213,19 +217,21 @@ func (r *run) verdict(ctx context.Context, hung string, exitErr error, stderr st
 	case errors.Is(r.serialErr, errFlooded):
 		return &Error{Kind: Flooded, Msg: fmt.Sprintf("more than %d bytes: guest killed", r.m.MaxSerial), Context: r.serial.tail}
 	case r.serialErr != nil:
-		return runnerFailed(hintSpace(r.serialErr), "serial log")
+		return runnerFailed(r.serialErr, "serial log")
 	case ctx.Err() != nil && (f == nil || exitErr != nil):
 		return &Error{Kind: Interrupted, Msg: fmt.Sprintf("%d records arrived", r.out.Records), Err: context.Cause(ctx)}
 	case r.serial.alarm != "":
 		return &Error{Kind: Panicked, Msg: r.serial.alarm, Context: r.serial.ctx}
 	case hung != "":
-		return &Error{Kind: Hung, Msg: hung, Context: r.serial.tail}
-	case f == nil && exitErr != nil:
+		return &Error{Kind: Hung, Msg: hung + r.silence(exitErr), Context: r.serial.tail}
+	case f == nil && exitErr != nil && lastLines(stderr) != "":
 		return runnerFailed(exitErr, "QEMU ended%s", lastLines(stderr))
+	case f == nil && exitErr != nil:
+		return runnerFailed(exitErr, "QEMU ended%s", r.silence(exitErr))
 	case f == nil && r.lineErr != nil:
 		return &Error{Kind: Died, Msg: "it ended without a final record", Context: r.serial.tail, Err: r.lineErr}
 	case f == nil:
-		return &Error{Kind: Died, Msg: "it ended without a final record", Context: r.serial.tail}
+		return &Error{Kind: Died, Msg: "it ended without a final record" + r.silence(exitErr), Context: r.serial.tail}
 	case !f.OK:
 		e := &Error{Kind: Failed, Msg: f.Text}
 		switch f.Cause {
@@ -246,6 +252,19 @@ func (r *run) verdict(ctx context.Context, hung string, exitErr error, stderr st
 		return runnerFailed(exitErr, "QEMU ended badly after the final record%s", lastLines(stderr))
 	}
 	return nil
+}
+
+// silence says what it means when nothing at all came from the guest, and how
+// QEMU ended.
+func (r *run) silence(exitErr error) string {
+	if r.serial.size > 0 || r.out.Boot > 0 {
+		return ""
+	}
+	status := "exit status 0"
+	if exitErr != nil {
+		status = exitErr.Error()
+	}
+	return fmt.Sprintf(": the kernel said nothing: too little memory (%d MiB), or the kernel or QEMU is wrong (QEMU: %s)", r.m.MemMiB, status)
 }
 
 func (r *run) active() { r.activity.Store(int64(time.Since(r.start))) }
@@ -344,6 +363,19 @@ func (a activeReader) Read(p []byte) (int, error) {
 		a.active()
 	}
 	return n, err
+}
+
+// absDisks makes the paths of the images absolute: what QEMU makes of others
+// depends on its version, and on colons in them.
+func absDisks(disks []Disk) ([]Disk, error) {
+	disks = slices.Clone(disks)
+	for i := range disks {
+		var err error
+		if disks[i].Image, err = filepath.Abs(disks[i].Image); err != nil {
+			return nil, fmt.Errorf("disk image: %w", err)
+		}
+	}
+	return disks, nil
 }
 
 // startLocked starts cmd and waits for it on a thread that outlives it:

@@ -67,9 +67,19 @@ func TestRun(t *testing.T) {
 		kind         Kind // 0: no error
 		texts        []string
 		records      []string
+		never        string // not in the error
 	}{
 		{name: "good", script: sayHello + say1 + say2 + finalOK, records: []string{"1", "2"}},
-		{name: "nothing", script: "exit 0", kind: Died, texts: []string{"without a final record"}},
+		{name: "nothing", script: "exit 0", kind: Died, texts: []string{
+			"without a final record: the kernel said nothing: too little memory (512 MiB), or the kernel or QEMU is wrong (QEMU: exit status 0)",
+		}},
+		{name: "nothing for ever", script: "sleep 600", kind: Hung, change: func(m *Machine) { m.Stall, m.MemMiB = 300*time.Millisecond, 48 }, texts: []string{
+			"for 300ms: the kernel said nothing: too little memory (48 MiB)", "(QEMU: signal: killed)",
+		}},
+		{name: "nothing and a bad end", script: "exit 7", kind: RunnerFailed, texts: []string{
+			"QEMU ended: the kernel said nothing: too little memory (512 MiB)", "exit status 7",
+		}},
+		{name: "something", script: "echo SeaBIOS >&3", kind: Died, texts: []string{"without a final record"}, never: "the kernel said nothing"},
 		{
 			name: "QEMU refuses", script: "echo first >&2; echo 'qemu: no such device' >&2; exit 1", kind: RunnerFailed,
 			texts: []string{"QEMU ended: first; qemu: no such device: exit status 1"},
@@ -116,7 +126,7 @@ func TestRun(t *testing.T) {
 			change: func(m *Machine) { m.MaxSerial = 100_000 },
 		},
 		{
-			name: "no space for the serial log", script: "echo hello >&3; sleep 600", kind: RunnerFailed, texts: []string{"serial log: write /dev/full: no space left on device: make room"},
+			name: "no space for the serial log", script: "echo hello >&3; sleep 600", kind: RunnerFailed, texts: []string{"serial log: write /dev/full: no space left on device"}, never: "TMPDIR",
 			change: func(m *Machine) { m.SerialLog = "/dev/full" },
 		},
 		{
@@ -133,7 +143,47 @@ func TestRun(t *testing.T) {
 		},
 		{
 			name: "kernel is empty", kind: RunnerFailed, texts: []string{"is not a Linux kernel image"},
-			change: func(m *Machine) { m.Kernel = os.DevNull },
+			change: func(m *Machine) { m.Kernel += ".empty"; _ = os.WriteFile(m.Kernel, nil, 0o644) },
+		},
+		{
+			name: "kernel is a device", kind: RunnerFailed, texts: []string{"kernel /dev/zero: not a regular file"},
+			change: func(m *Machine) { m.Kernel = "/dev/zero" },
+		},
+		{
+			name: "kernel is a FIFO", kind: RunnerFailed, texts: []string{".fifo: not a regular file"},
+			change: func(m *Machine) { m.Kernel += ".fifo"; _ = unix.Mkfifo(m.Kernel, 0o644) },
+		},
+		{
+			name: "kernel is a directory", kind: RunnerFailed, texts: []string{"not a regular file"},
+			change: func(m *Machine) { m.Kernel = filepath.Dir(m.Kernel) },
+		},
+		{
+			name: "kernel is truncated", kind: RunnerFailed, texts: []string{"is truncated: its header says 4096 bytes, the file has 4095"},
+			change: func(m *Machine) {
+				b, _ := os.ReadFile(m.Kernel)
+				b[bzSysSize] = (4096 - 5*512) / 16
+				_ = os.WriteFile(m.Kernel, b[:4095], 0o644)
+			},
+		},
+		{
+			name: "no CPUs", kind: RunnerFailed, texts: []string{"a machine with -1 CPUs: want at least 1"},
+			change: func(m *Machine) { m.CPUs = -1 },
+		},
+		{
+			name: "no memory", kind: RunnerFailed, texts: []string{"a machine with 31 MiB of memory: want at least 32"},
+			change: func(m *Machine) { m.MemMiB = 31 },
+		},
+		{
+			name: "stall before the start", kind: RunnerFailed, texts: []string{"may stall for -1s"},
+			change: func(m *Machine) { m.Stall = -time.Second },
+		},
+		{
+			name: "timeout before the start", kind: RunnerFailed, texts: []string{"timeout of -1s"},
+			change: func(m *Machine) { m.Timeout = -time.Second },
+		},
+		{
+			name: "log of less than nothing", kind: RunnerFailed, texts: []string{"a serial log of at most -1 bytes"},
+			change: func(m *Machine) { m.MaxSerial = -1 },
 		},
 		{
 			name: "no kernel", kind: RunnerFailed, texts: []string{"kernel: open /nonexistent: no such file"},
@@ -173,6 +223,9 @@ func TestRun(t *testing.T) {
 				wantError(t, err, tt.kind, tt.texts...)
 			} else if err != nil {
 				t.Fatal(err.(*Error).Detail())
+			}
+			if tt.never != "" && strings.Contains(err.Error(), tt.never) {
+				t.Errorf("error says %q: %v", tt.never, err)
 			}
 			if tt.records != nil {
 				if diff := cmp.Diff(tt.records, got); diff != "" {
@@ -228,6 +281,28 @@ func TestRunRecordRefused(t *testing.T) {
 	wantError(t, err, RunnerFailed, "take record 2")
 	if !errors.Is(err, want) {
 		t.Errorf("%v does not wrap the error", err)
+	}
+}
+
+// TestRunRelativeDisk: an image by a relative path reaches QEMU by an absolute
+// one.
+func TestRunRelativeDisk(t *testing.T) {
+	m := fakeMachine(t, `echo "$@" > $0.args`+"\n"+finalOK)
+	dir := t.TempDir()
+	t.Chdir(dir)
+	if err := os.WriteFile("a:b.img", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.Disks = []Disk{{Image: "a:b.img"}}
+	if _, err := Run(t.Context(), m, Job{Handler: "x"}); err != nil {
+		t.Fatal(err.(*Error).Detail())
+	}
+	args, err := os.ReadFile(os.Getenv("WQFAN_QEMU") + ".args")
+	if want := "file=" + dir + "/a:b.img,"; err != nil || !strings.Contains(string(args), want) {
+		t.Errorf("%s, %v: want %s", args, err, want)
+	}
+	if m.Disks[0].Image != "a:b.img" {
+		t.Errorf("the caller's machine is changed: %v", m.Disks)
 	}
 }
 

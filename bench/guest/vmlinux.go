@@ -12,11 +12,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // Offsets in a bzImage: Documentation/arch/x86/boot.rst.
 const (
 	bzSetupSects    = 0x1f1
+	bzSysSize       = 0x1f4 // in 16 bytes
 	bzBootFlag      = 0x1fe
 	bzMagic         = 0x202
 	bzVersion       = 0x206
@@ -37,9 +40,9 @@ func isBzImage(head []byte) bool {
 // checkKernel refuses what QEMU's -kernel would not boot: it takes any file and
 // then waits for ever.
 func checkKernel(path string) error {
-	f, err := os.Open(path)
+	f, size, err := openKernel(path)
 	if err != nil {
-		return fmt.Errorf("kernel: %w", err)
+		return err
 	}
 	defer f.Close()
 	head := make([]byte, bzHeader)
@@ -48,7 +51,7 @@ func checkKernel(path string) error {
 		return fmt.Errorf("kernel: %w", err)
 	}
 	if head = head[:n]; isBzImage(head) {
-		return nil
+		return checkSize(path, head, size)
 	}
 	if bytes.HasPrefix(head, []byte(elf.ELFMAG)) {
 		e, err := elf.NewFile(f)
@@ -60,19 +63,46 @@ func checkKernel(path string) error {
 	return fmt.Errorf("kernel %s is not a Linux kernel image: no boot header (want arch/x86/boot/bzImage)", path)
 }
 
+// openKernel opens a regular file, and says how long it is. Others may make
+// their reader wait for ever.
+func openKernel(path string) (f *os.File, size int64, err error) {
+	f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, 0, fmt.Errorf("kernel: %w", err)
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("not a regular file")
+	}
+	if err != nil {
+		f.Close()
+		return nil, 0, fmt.Errorf("kernel %s: %w", path, err)
+	}
+	return f, info.Size(), nil
+}
+
 // inflateKernel writes the vmlinux that is packed in a bzImage to dir and returns
 // its path. An emulated CPU takes a second to inflate it by itself. Where the
 // image is no bzImage, or its payload is not gzip or has no PVH entry, the path
 // is that of the image: QEMU boots it too.
 func inflateKernel(image, dir string) (string, error) {
-	b, err := os.ReadFile(image)
+	f, _, err := openKernel(image)
 	if err != nil {
 		return "", err
 	}
-	payload := bzPayload(b)
-	if payload == nil {
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	if err != nil {
+		return "", fmt.Errorf("kernel: %w", err)
+	}
+	start, end := bzPayload(b)
+	if end == 0 {
 		return image, nil
 	}
+	if err := checkSize(image, b, int64(len(b))); err != nil {
+		return "", err
+	}
+	payload := b[start:end]
 	z, err := gzip.NewReader(bytes.NewReader(payload))
 	if err != nil {
 		return image, nil
@@ -90,21 +120,34 @@ func inflateKernel(image, dir string) (string, error) {
 	return path, os.WriteFile(path, vmlinux, 0o600)
 }
 
-// bzPayload is the compressed kernel in a bzImage, nil if there is none.
-func bzPayload(b []byte) []byte {
-	if !isBzImage(b) || binary.LittleEndian.Uint16(b[bzVersion:]) < 0x0208 {
-		return nil
+// bzPayload says where the compressed kernel is in a bzImage that starts with
+// head; both are 0 if there is none.
+func bzPayload(head []byte) (start, end int64) {
+	if !isBzImage(head) || binary.LittleEndian.Uint16(head[bzVersion:]) < 0x0208 {
+		return 0, 0
 	}
-	sects := int64(b[bzSetupSects])
+	start = bzSetup(head) + int64(binary.LittleEndian.Uint32(head[bzPayloadOffset:]))
+	return start, start + int64(binary.LittleEndian.Uint32(head[bzPayloadLength:]))
+}
+
+// bzSetup is the length of the part of a bzImage that runs in real mode.
+func bzSetup(head []byte) int64 {
+	sects := int64(head[bzSetupSects])
 	if sects == 0 {
 		sects = 4
 	}
-	start := (sects+1)*512 + int64(binary.LittleEndian.Uint32(b[bzPayloadOffset:]))
-	end := start + int64(binary.LittleEndian.Uint32(b[bzPayloadLength:]))
-	if end > int64(len(b)) {
-		return nil
+	return (sects + 1) * 512
+}
+
+// checkSize refuses a bzImage of size bytes that starts with head and lacks its
+// end.
+func checkSize(path string, head []byte, size int64) error {
+	_, end := bzPayload(head)
+	want := max(end, bzSetup(head)+16*int64(binary.LittleEndian.Uint32(head[bzSysSize:])))
+	if size < want {
+		return fmt.Errorf("kernel %s is truncated: its header says %d bytes, the file has %d", path, want, size)
 	}
-	return b[start:end]
+	return nil
 }
 
 // hasPVH says whether e has the note XEN_ELFNOTE_PHYS32_ENTRY, which QEMU
