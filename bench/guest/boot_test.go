@@ -16,10 +16,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"wqfan/bench/result"
 )
@@ -131,6 +133,52 @@ func TestBadEnds(t *testing.T) {
 				t.Errorf("serial log: %v, %v", st, err)
 			}
 		})
+	}
+}
+
+// TestSlowHost reads the console of a panic as a host does that has no time: in
+// pieces, with pauses. The kernel's UART must not lose a byte over it.
+func TestSlowHost(t *testing.T) {
+	m := testMachine(t)
+	m.Append = []string{"printk.devkmsg=on"}
+	if err := unix.Mkfifo(m.SerialLog, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fifo, err := os.OpenFile(m.SerialLog, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.FcntlInt(fifo.Fd(), unix.F_SETPIPE_SZ, 4096); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		b := make([]byte, 4096)
+		for {
+			n, err := fifo.Read(b)
+			log.Write(b[:n])
+			if err != nil || bytes.HasSuffix(b[:n], []byte("end of the log\n")) {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+	_, runErr := Run(t.Context(), m, Job{Handler: "printk"})
+	if _, err := fifo.WriteString("end of the log\n"); err != nil {
+		t.Fatal(err)
+	}
+	reader.Wait()
+	fifo.Close()
+	wantError(t, runErr, Panicked, "Attempted to kill init!")
+	lost := 0
+	for i := range 300 {
+		if !bytes.Contains(log.Bytes(), fmt.Appendf(nil, "printk %d of 300 abcdefghijklmnopqrstuvwxyz\r\n", i)) {
+			lost++
+		}
+	}
+	if lost > 0 {
+		t.Errorf("%d of 300 lines are not whole in the serial log", lost)
 	}
 }
 

@@ -99,6 +99,7 @@ var testHandlers = map[string]Handler{
 		return unix.Kill(os.Getpid(), unix.SIGKILL)
 	},
 	"large":  handleLarge,
+	"printk": handlePrintk,
 	"disks":  handleDisks,
 	"env":    handleEnv,
 	"orphan": handleOrphan,
@@ -120,6 +121,24 @@ func handleLarge(_ context.Context, _ json.RawMessage, out *Output) error {
 		sums = append(sums, crc32.ChecksumIEEE([]byte(s)))
 	}
 	return out.Record(sums)
+}
+
+// handlePrintk makes the kernel print 300 lines, then panics it.
+func handlePrintk(context.Context, json.RawMessage, *Output) error {
+	kmsg, err := os.OpenFile("/dev/kmsg", os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	for i := range 300 {
+		if _, err := fmt.Fprintf(kmsg, "<0>printk %d of 300 abcdefghijklmnopqrstuvwxyz\n", i); err != nil {
+			return err
+		}
+	}
+	if err := unix.Kill(1, unix.SIGABRT); err != nil {
+		return err
+	}
+	time.Sleep(time.Hour)
+	return nil
 }
 
 // handleDisks records the filesystems mounted at /mnt and writes to them.

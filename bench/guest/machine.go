@@ -272,18 +272,21 @@ func (b boot) args(base func(string) string) []string {
 	return args
 }
 
-// The sockets that QEMU inherits.
+// The files that QEMU inherits: the writing end of a pipe and a socket.
 const (
 	fdConsole = 3
 	fdResults = 4
 )
 
-// console is the serial port.
+// console is the serial port. It is a pipe: a socket is full after 278 writes of
+// one byte, which is how QEMU writes, and the kernel does not wait long for a
+// UART that takes no more. Without append=on QEMU would truncate it, and fail.
 type console struct{}
 
 func (console) args(func(string) string) []string {
 	return []string{
-		"-chardev", fmt.Sprintf("socket,id=console,fd=%d", fdConsole),
+		"-add-fd", fmt.Sprintf("fd=%d,set=1", fdConsole),
+		"-chardev", "file,id=console,path=/dev/fdset/1,append=on",
 		"-device", "isa-serial,chardev=console",
 	}
 }

@@ -108,13 +108,13 @@ func (r *run) run(ctx context.Context) error {
 
 // boot runs QEMU to its end and says what the boot came to.
 func (r *run) boot(ctx context.Context, qemu, tmp string, args []string) error {
-	console, consoleQEMU, err := socketpair("console")
+	console, consoleQEMU, err := consolePipe()
 	if err != nil {
 		return runnerFailed(err, "")
 	}
 	defer console.Close()
 	defer consoleQEMU.Close()
-	results, resultsQEMU, err := socketpair("results")
+	results, resultsQEMU, err := resultsSocket()
 	if err != nil {
 		return runnerFailed(err, "")
 	}
@@ -394,17 +394,32 @@ func startLocked(cmd *exec.Cmd) (<-chan error, error) {
 	return exited, <-started
 }
 
-// socketpair makes a connected pair: our end, which the poller serves, and
+// consoleRoom is how much of the console fits between QEMU and a host that is
+// too busy to read; it is what an unprivileged process may ask for.
+const consoleRoom = 1 << 20
+
+// consolePipe makes our end, which the poller serves, and QEMU's.
+func consolePipe() (ours, theirs *os.File, err error) {
+	ours, theirs, err = os.Pipe()
+	if err != nil {
+		return nil, nil, fmt.Errorf("pipe for the guest's console: %w", err)
+	}
+	// With less, which is what remains when the user has many pipes, it works too.
+	_, _ = unix.FcntlInt(theirs.Fd(), unix.F_SETPIPE_SZ, consoleRoom)
+	return ours, theirs, nil
+}
+
+// resultsSocket makes a connected pair: our end, which the poller serves, and
 // QEMU's.
-func socketpair(name string) (ours, theirs *os.File, err error) {
+func resultsSocket() (ours, theirs *os.File, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, nil, fmt.Errorf("socket for the guest's %s: %w", name, os.NewSyscallError("socketpair", err))
+		return nil, nil, fmt.Errorf("socket for the guest's results: %w", os.NewSyscallError("socketpair", err))
 	}
 	if err := unix.SetNonblock(fds[0], true); err != nil {
 		return nil, nil, os.NewSyscallError("fcntl", err)
 	}
-	return os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name), nil
+	return os.NewFile(uintptr(fds[0]), "results"), os.NewFile(uintptr(fds[1]), "results"), nil
 }
 
 // limitedWriter keeps the first n bytes and takes the rest for nothing.

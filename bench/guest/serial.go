@@ -24,8 +24,9 @@ const (
 const maxSerialLine = 512
 
 var (
-	// A line of printk, without or with its time and thread.
-	printk = regexp.MustCompile(`^(?:\[ *\d+\.\d+\] ?(?:\[ *[CT]\d+\] ?)?)?(.*)$`)
+	// A line of printk, without or with its time and thread. One with them may
+	// begin in the middle of what a process writes: a panic waits for nobody.
+	printk = regexp.MustCompile(`^(?:.*?\[ *\d+\.\d{6}\] ?(?:\[ *[CT]\d+\] ?)?)?(.*)$`)
 	bad    = regexp.MustCompile(`^(?:watchdog: )?(?:` +
 		`Kernel panic - not syncing|BUG: |Oops: |Oops:|kernel BUG at |general protection fault|` +
 		`Internal error: |UBSAN: |PANIC: |double fault: )`)

@@ -28,7 +28,10 @@ func TestSerialAlarm(t *testing.T) {
 		{line: "[   12.345678] WARNING: fs/fserror.c:1 at fserror_report+0x1/0x2, CPU#0: kworker/0:1/9", warning: true},
 		{line: "[   12.345678] INFO: task fan.test:77 blocked for more than 120 seconds.", warning: true},
 		{line: "[   12.345678] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:", warning: true},
+		{line: "goroutine 1 [sysc[    3.210987] Kernel panic - not syncing: Attempted to kill init!", alarm: "Kernel panic - not syncing: Attempted to kill init!"},
+		{line: "main.main()[    3.210987][    T1] Kernel panic - not syncing: x", alarm: "Kernel panic - not syncing: x"},
 		// What only looks like it.
+		{line: "[    1.234567] EXT4-fs error [x]: BUG: not"},
 		{line: "[    1.234567] EXT4-fs error (device vda): ext4_lookup:1785: inode #2: comm x: BUG: not"},
 		{line: "a test prints Kernel panic - not syncing"},
 		{line: "[    0.000000] Command line: oops=panic panic=-1"},
