@@ -111,7 +111,7 @@ func Run(t *testing.T, o Options) {
 	m.Files = append(m.Files, testdata(t, o.Dir)...)
 	var mounts []guest.Mount
 	for _, fs := range o.FS {
-		image, err := guest.Image{FS: fs}.Create(tmp)
+		image, err := guest.Image{FS: fs}.Create(t.Context(), tmp)
 		if err != nil {
 			t.Fatal(err)
 		}
