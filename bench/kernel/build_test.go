@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -50,6 +51,7 @@ func TestBuildFromDirectory(t *testing.T) {
 		Variant: "patched", Release: "7.3.4-wqfan", Base: "7.3.4", Origin: tree, Source: before,
 		Series: im.Series, Patches: []string{"0001-fserror-first.patch", "0002-fserror-second.patch"},
 		Config: im.Config, CC: im.CC, Objects: 1, Built: im.Built, Seconds: im.Seconds, Path: im.Path,
+		Size: int64(len(patchedText)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(patchedText))),
 	}
 	if d := cmp.Diff(want, im); d != "" {
 		t.Errorf("image (-want +got):\n%s", d)
@@ -220,10 +222,19 @@ func TestSourceThatIsNone(t *testing.T) {
 	cut := filepath.Join(t.TempDir(), "linux-7.3.tar.xz")
 	writeFile(t, cut, string(whole[:len(whole)/2]))
 
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	badMake := filepath.Join(t.TempDir(), "tree")
+	if err := errors.Join(unix.Mkfifo(fifo, 0o600), os.Mkdir(badMake, 0o700), unix.Mkfifo(filepath.Join(badMake, "Makefile"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+
 	for _, tt := range []struct {
 		name, source, want string
 		as                 any
 	}{
+		{"FIFO", fifo, "neither a directory nor a regular file", new(*SourceError)},
+		{"device", "/dev/zero", "neither a directory nor a regular file", new(*SourceError)},
+		{"Makefile is a FIFO", badMake, "not a regular file", new(*SourceError)},
 		{"not there", filepath.Join(noKernel, "nowhere"), "no such file or directory", new(*os.PathError)},
 		{"empty directory", t.TempDir(), "no Makefile", new(*SourceError)},
 		{"other project", noKernel, "names no VERSION", new(*SourceError)},
@@ -451,10 +462,143 @@ func TestNoCompiler(t *testing.T) {
 	if d := cmp.Diff(want, names); d != "" {
 		t.Errorf("missing (-want +got):\n%s", d)
 	}
-	for _, s := range []string{"apt-get install --no-install-recommends gcc ", "xz-utils", "elfutils-libelf-devel", "pacman -S"} {
+	for _, s := range []string{"apt-get install --no-install-recommends gcc ", "xz-utils", "elfutils-libelf-devel", "pacman -S", "wqfan run --kernel"} {
 		if !strings.Contains(err.Error(), s) {
 			t.Errorf("%q does not say %q", err, s)
 		}
+	}
+}
+
+// What is built already needs no compiler.
+func TestNoCompilerButAnImage(t *testing.T) {
+	rec := &recorder{}
+	o := Options{Source: fakeTree{}.write(t), SeriesDir: fakeSeries(t, nil), CacheDir: t.TempDir(), Progress: rec}
+	onlyTools(t, buildTools...)
+	want, err := Build(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Two more compilers; the second is the newer entry, and damaged.
+	for i, damage := range []string{"", "x"} {
+		bin := onlyTools(t, buildTools...)
+		gcc := filepath.Join(bin, "gcc")
+		real, err := os.Readlink(gcc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		os.Remove(gcc)
+		writeFile(t, gcc, fmt.Sprintf("#!/bin/sh\nif [ \"$1\" = --version ]; then echo gcc %d; else exec %s \"$@\"; fi\n", i, real))
+		im, err := Build(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		im.Built = want.Built.Add(time.Hour)
+		if err := writeJSON(filepath.Join(im.Dir(), "image.json"), im); err != nil {
+			t.Fatal(err)
+		}
+		if damage == "" {
+			want = im
+			continue
+		}
+		writeFile(t, im.Path, readFile(t, im.Path)[:len(patchedText)-1]+damage)
+	}
+
+	onlyTools(t, "git", "tar", "sh")
+	for name, get := range map[string]func(context.Context, Options) (*Image, error){"Build": Build, "Find": Find} {
+		rec.notes = nil
+		im, err := get(t.Context(), o)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if d := cmp.Diff(want, im); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+		if d := cmp.Diff([]string{"no gcc here: taking the kernel that gcc 0 compiled"}, rec.notes); d != "" {
+			t.Errorf("%s: notes (-want +got):\n%s", name, d)
+		}
+	}
+	// Another series, configuration, variant or source is another kernel.
+	for name, change := range map[string]func(*Options){
+		"series": func(o *Options) { o.Upto = 1 },
+		"config": func(o *Options) {
+			o.SeriesDir = fakeSeries(t, map[string]string{"config/guest.config": "CONFIG_SMP=y\n"})
+		},
+		"variant": func(o *Options) { o.Variant = "stock" },
+		"source":  func(o *Options) { o.Source = fakeTree{}.write(t) },
+	} {
+		o := o
+		change(&o)
+		if im, err := Find(t.Context(), o); !errors.Is(err, ErrNotBuilt) {
+			t.Errorf("another %s: %+v, %v, want ErrNotBuilt", name, im, err)
+		}
+		if _, err := Build(t.Context(), o); !asMissing(err) {
+			t.Errorf("another %s: %v, want *MissingError", name, err)
+		}
+	}
+}
+
+func asMissing(err error) bool {
+	_, ok := errors.AsType[*MissingError](err)
+	return ok
+}
+
+// A damaged entry does not count, is made again, and does not hide the others.
+func TestDamagedImage(t *testing.T) {
+	rec := &recorder{}
+	o := Options{Source: fakeTree{}.write(t), SeriesDir: fakeSeries(t, nil), CacheDir: t.TempDir(), Progress: rec}
+	im, err := Build(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := o
+	other.Variant = "stock"
+	if _, err := Build(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	record := filepath.Join(im.Dir(), "image.json")
+	for _, tt := range []struct {
+		name, file, text string
+		listed           bool // List does not read the bzImage
+	}{
+		{"truncated", im.Path, patchedText[:100], false},
+		{"empty", im.Path, "", false},
+		{"other content", im.Path, strings.Repeat("x", len(patchedText)), true},
+		{"broken record", record, `{"variant": "patc`, false},
+		{"empty record", record, `{}`, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			writeFile(t, tt.file, tt.text)
+			if _, err := Find(t.Context(), o); !errors.Is(err, ErrNotBuilt) || !strings.Contains(err.Error(), im.Dir()+" is damaged") {
+				t.Errorf("Find: %v, want ErrNotBuilt and what is damaged", err)
+			}
+			rec.notes = nil
+			images, err := List(o)
+			if err != nil || len(images) != 1 && !tt.listed || len(rec.notes) != 1 && !tt.listed {
+				t.Errorf("List: %d images, %v, notes %q", len(images), err, rec.notes)
+			}
+			rec.notes = nil
+			again, err := Build(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again.Path != im.Path || readFile(t, im.Path) != patchedText {
+				t.Error("it is not made again")
+			}
+			if len(rec.notes) != 1 || !strings.Contains(rec.notes[0], "is damaged") {
+				t.Errorf("notes %q", rec.notes)
+			}
+		})
+	}
+
+	// An entry from before there were hashes counts.
+	old := *im
+	old.Size, old.SHA256 = 0, ""
+	if err := writeJSON(record, old); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, im.Path, "other")
+	if got, err := Find(t.Context(), o); err != nil || cmp.Diff(&old, got) != "" {
+		t.Errorf("an old entry: %+v, %v", got, err)
 	}
 }
 

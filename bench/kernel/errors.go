@@ -11,6 +11,19 @@ import (
 // ErrNotBuilt says that the cache has no image that answers the options.
 var ErrNotBuilt = errors.New("no such kernel in the cache: build it with `wqfan kernel build`")
 
+// damagedImage is an entry of the cache that is not what was built. It counts as
+// not built.
+type damagedImage struct {
+	dir string
+	why string
+}
+
+func (e *damagedImage) Error() string {
+	return fmt.Sprintf("kernel %s is damaged: %s: `wqfan kernel build` makes it again", e.dir, e.why)
+}
+
+func (e *damagedImage) Unwrap() error { return ErrNotBuilt }
+
 // SourceError is a source that is not what it should be.
 type SourceError struct {
 	Path string // directory or tarball
@@ -134,7 +147,7 @@ func (e *MissingError) Error() string {
 		rpm = appendOnce(rpm, t.Fedora)
 		arch = appendOnce(arch, t.Arch)
 	}
-	return fmt.Sprintf("missing to build a kernel: %s\n  Debian: apt-get install --no-install-recommends %s\n  Fedora: dnf install %s\n  Arch:   pacman -S %s",
+	return fmt.Sprintf("missing to build a kernel: %s\n  Debian: apt-get install --no-install-recommends %s\n  Fedora: dnf install %s\n  Arch:   pacman -S %s\nor boot one that is built already: wqfan run --kernel FILE",
 		strings.Join(names, ", "), strings.Join(deb, " "), strings.Join(rpm, " "), strings.Join(arch, " "))
 }
 

@@ -45,6 +45,8 @@ type Image struct {
 	Objects int       `json:"objects"` // compiled
 	Built   time.Time `json:"built"`
 	Seconds float64   `json:"seconds"` // from source to image
+	Size    int64     `json:"size"`    // of the bzImage in bytes; 0 in entries of old
+	SHA256  string    `json:"sha256"`  // of the bzImage
 
 	Path string `json:"-"` // the bzImage
 }
@@ -76,6 +78,7 @@ type builder struct {
 	cache  cache
 	series *series
 	cc     string
+	noCC   error // a *MissingError when there is no compiler: cc is "" then
 }
 
 func newBuilder(ctx context.Context, o Options) (*builder, error) {
@@ -96,11 +99,12 @@ func newBuilder(ctx context.Context, o Options) (*builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	cc, err := compiler(ctx)
-	if err != nil {
-		return nil, err
+	b := &builder{opts: o, cache: c, series: s}
+	b.cc, err = compiler(ctx)
+	if _, missing := errors.AsType[*MissingError](err); missing {
+		b.noCC, err = err, nil // what is built already needs none
 	}
-	return &builder{opts: o, cache: c, series: s, cc: cc}, nil
+	return b, err
 }
 
 func open(dir string) (cache, error) {
@@ -118,7 +122,9 @@ func open(dir string) (cache, error) {
 }
 
 // Find gives the image that answers the options when it is in the cache, and
-// ErrNotBuilt otherwise. It fetches, unpacks and compiles nothing.
+// ErrNotBuilt otherwise, also for one that is damaged. It fetches, unpacks and
+// compiles nothing. Where there is no compiler, the newest image counts that
+// answers the options but for the compiler.
 func Find(ctx context.Context, o Options) (*Image, error) {
 	b, err := newBuilder(ctx, o)
 	if err != nil {
@@ -145,11 +151,18 @@ func Build(ctx context.Context, o Options) (*Image, error) {
 	defer b.opts.Progress.Stage("")
 	s, err := b.local(ctx)
 	if err == nil {
-		if im, err := b.image(s); err == nil {
+		im, err := b.image(s)
+		if err == nil {
 			return im, nil
+		}
+		if _, ok := errors.AsType[*damagedImage](err); ok {
+			b.opts.Progress.Note(err.Error())
 		}
 	} else if !errors.Is(err, ErrNotBuilt) {
 		return nil, err
+	}
+	if b.noCC != nil {
+		return nil, b.noCC
 	}
 	if err := checkTools(ctx); err != nil {
 		return nil, err
@@ -187,27 +200,65 @@ func (b *builder) local(ctx context.Context) (source, error) {
 }
 
 // key names the image of a source: everything that decides its content.
-func (b *builder) key(s source) string {
+func (b *builder) key(s source, cc string) string {
 	h := sha256.New()
-	fmt.Fprintln(h, s.SHA256, b.opts.Variant, b.series.hash(), b.series.fragmentHash(), b.cc)
+	fmt.Fprintln(h, s.SHA256, b.opts.Variant, b.series.hash(), b.series.fragmentHash(), cc)
 	return short(h.Sum(nil))
 }
 
 // image reads the finished entry of a source.
 func (b *builder) image(s source) (*Image, error) {
-	return readImage(b.cache.path(imagesDir, b.key(s)))
+	if b.noCC == nil {
+		return verified(readImage(b.cache.path(imagesDir, b.key(s, b.cc))))
+	}
+	for _, im := range list(b.cache, func(string) {}) {
+		if filepath.Base(im.Dir()) != b.key(s, im.CC) {
+			continue
+		}
+		if im, err := verified(im, nil); err == nil {
+			b.opts.Progress.Note("no gcc here: taking the kernel that " + im.CC + " compiled")
+			return im, nil
+		}
+	}
+	return nil, ErrNotBuilt
 }
 
+// readImage reads an entry of the cache. It does not read the bzImage.
 func readImage(dir string) (*Image, error) {
 	im := &Image{Path: filepath.Join(dir, "bzImage")}
-	if err := readJSON(filepath.Join(dir, "image.json"), im); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, ErrNotBuilt
-		}
-		return nil, err
-	}
-	if _, err := os.Stat(im.Path); err != nil {
+	if err := readJSON(filepath.Join(dir, "image.json"), im); errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNotBuilt
+	} else if err != nil {
+		return nil, &damagedImage{dir, err.Error()}
+	}
+	if im.Variant == "" || im.Release == "" {
+		return nil, &damagedImage{dir, "image.json names no kernel"}
+	}
+	info, err := os.Stat(im.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, ErrNotBuilt
+	case err != nil:
+		return nil, &damagedImage{dir, err.Error()}
+	case !info.Mode().IsRegular() || info.Size() == 0:
+		return nil, &damagedImage{dir, "bzImage is no file or empty"}
+	case im.Size != 0 && im.Size != info.Size():
+		return nil, &damagedImage{dir, fmt.Sprintf("bzImage has %d bytes, not %d", info.Size(), im.Size)}
+	}
+	return im, nil
+}
+
+// verified compares the bzImage of what readImage gave with its hash.
+func verified(im *Image, err error) (*Image, error) {
+	if err != nil || im.SHA256 == "" {
+		return im, err
+	}
+	sum, err := fileHash(im.Path)
+	if err != nil {
+		return nil, &damagedImage{im.Dir(), err.Error()}
+	}
+	if sum != im.SHA256 {
+		return nil, &damagedImage{im.Dir(), fmt.Sprintf("the SHA-256 of bzImage is %s, not %s", sum, im.SHA256)}
 	}
 	return im, nil
 }
@@ -233,7 +284,7 @@ func (b *builder) build(ctx context.Context, s source) (*Image, error) {
 	if !is73(version) {
 		b.opts.Progress.Note("building on Linux " + base + ": the series is made for " + wanted)
 	}
-	key := b.key(s)
+	key := b.key(s, b.cc)
 	name := "image-" + key
 	unlock, err := b.cache.lock(ctx, name, func() { b.opts.Progress.Note("waiting for another process that builds the same kernel") })
 	if err != nil {
@@ -395,6 +446,15 @@ func (b *builder) compile(ctx context.Context, tmp, tree, base string, s source)
 		CC:      b.cc,
 		Objects: m.objects,
 	}
+	bzImage := filepath.Join(entry, "bzImage")
+	if im.SHA256, err = fileHash(bzImage); err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(bzImage)
+	if err != nil {
+		return nil, err
+	}
+	im.Size = info.Size()
 	for _, p := range b.series.patches {
 		im.Patches = append(im.Patches, p.name)
 	}
@@ -473,8 +533,7 @@ const typicalObjects = 1400
 
 // expect guesses how many objects there will be: as many as the last time.
 func (b *builder) expect() int {
-	images, _ := list(b.cache)
-	for _, im := range images {
+	for _, im := range list(b.cache, func(string) {}) {
 		if im.Objects > 0 {
 			return im.Objects
 		}
@@ -482,30 +541,33 @@ func (b *builder) expect() int {
 	return typicalObjects
 }
 
-// List gives the images in the cache, the newest first.
+// List gives the images in the cache, the newest first. It notes those that are
+// damaged, and leaves them out.
 func List(o Options) ([]*Image, error) {
 	c, err := open(o.CacheDir)
 	if err != nil {
 		return nil, err
 	}
-	return list(c)
+	if o.Progress == nil {
+		o.Progress = silent{}
+	}
+	return list(c, o.Progress.Note), nil
 }
 
-func list(c cache) ([]*Image, error) {
-	dirs, _ := filepath.Glob(c.path(imagesDir, "*"))
+func list(c cache, note func(string)) []*Image {
+	entries, _ := os.ReadDir(c.path(imagesDir)) // without it there are none
 	var images []*Image
-	for _, d := range dirs {
-		im, err := readImage(d)
-		if errors.Is(err, ErrNotBuilt) {
-			continue
+	for _, e := range entries {
+		im, err := readImage(c.path(imagesDir, e.Name()))
+		if _, ok := errors.AsType[*damagedImage](err); ok {
+			note(err.Error())
 		}
-		if err != nil {
-			return nil, err
+		if err == nil {
+			images = append(images, im)
 		}
-		images = append(images, im)
 	}
 	slices.SortStableFunc(images, func(x, y *Image) int { return y.Built.Compare(x.Built) })
-	return images, nil
+	return images
 }
 
 // Clean empties the cache: images, trees, logs and what was left of interrupted

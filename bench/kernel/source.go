@@ -19,6 +19,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // wanted is the version that the series is made for.
@@ -64,6 +66,9 @@ func given(ctx context.Context, path string) (source, error) {
 		return source{}, fmt.Errorf("kernel source: %w", err)
 	}
 	s := source{Origin: path, path: path, dir: info.IsDir()}
+	if !s.dir && !info.Mode().IsRegular() {
+		return source{}, &SourceError{path, "it is neither a directory nor a regular file"}
+	}
 	if !s.dir {
 		s.SHA256, err = fileHash(path)
 		return s, err
@@ -77,11 +82,16 @@ func given(ctx context.Context, path string) (source, error) {
 
 // fileHash is the SHA-256 of a file in hex.
 func fileHash(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO has no end
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil {
+		return "", err
+	} else if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is not a regular file", path)
+	}
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return "", err
@@ -145,7 +155,12 @@ var versionLine = regexp.MustCompile(`(?m)^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVER
 // treeVersion reads the version out of a kernel tree's Makefile and refuses
 // what is no kernel, or one that the series cannot be for.
 func treeVersion(dir string) (string, error) {
-	data, err := os.ReadFile(filepath.Join(dir, "Makefile"))
+	makefile := filepath.Join(dir, "Makefile")
+	info, err := os.Stat(makefile)
+	if err == nil && !info.Mode().IsRegular() {
+		return "", &SourceError{dir, "its Makefile is not a regular file, so it is no kernel tree"}
+	}
+	data, err := os.ReadFile(makefile)
 	if err != nil {
 		return "", &SourceError{dir, "it has no Makefile, so it is no kernel tree"}
 	}
