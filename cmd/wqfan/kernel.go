@@ -43,19 +43,25 @@ func (c *kernelBuildCmd) Run(ctx context.Context) error {
 	o.Progress = kernel.NewProgress(os.Stderr)
 	im, err := kernel.Build(ctx, o)
 	if err != nil {
-		return err
+		return noKernel(ctx, err)
 	}
-	fmt.Println(im.Path)
+	return printPath(ctx, im)
+}
+
+func printPath(ctx context.Context, im *kernel.Image) error {
+	if _, err := fmt.Println(im.Path); err != nil {
+		return noKernel(ctx, err)
+	}
 	return nil
 }
 
 type kernelListCmd struct{}
 
 // Run lists.
-func (c *kernelListCmd) Run(context.Context) error {
-	images, err := kernel.List(kernel.Options{})
+func (c *kernelListCmd) Run(ctx context.Context) error {
+	images, err := kernel.List(kernel.Options{Progress: kernel.NewProgress(os.Stderr)})
 	if err != nil {
-		return err
+		return noKernel(ctx, err)
 	}
 	if len(images) == 0 {
 		fmt.Fprintln(os.Stderr, "no kernel in the cache: build one with `wqfan kernel build`")
@@ -71,7 +77,10 @@ func (c *kernelListCmd) Run(context.Context) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", im.Variant, im.Release, im.Base, len(im.Patches),
 			series, im.Config, im.Built.Format("2006-01-02 15:04"), im.Path)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return noKernel(ctx, err)
+	}
+	return nil
 }
 
 type kernelPathCmd struct {
@@ -80,12 +89,13 @@ type kernelPathCmd struct {
 
 // Run prints the path.
 func (c *kernelPathCmd) Run(ctx context.Context) error {
-	im, err := kernel.Find(ctx, c.options())
+	o := c.options()
+	o.Progress = kernel.NewProgress(os.Stderr)
+	im, err := kernel.Find(ctx, o)
 	if err != nil {
-		return err
+		return noKernel(ctx, err)
 	}
-	fmt.Println(im.Path)
-	return nil
+	return printPath(ctx, im)
 }
 
 type kernelCleanCmd struct {
@@ -93,6 +103,9 @@ type kernelCleanCmd struct {
 }
 
 // Run cleans.
-func (c *kernelCleanCmd) Run(context.Context) error {
-	return kernel.Clean(kernel.Options{}, c.Sources)
+func (c *kernelCleanCmd) Run(ctx context.Context) error {
+	if err := kernel.Clean(kernel.Options{}, c.Sources); err != nil {
+		return noKernel(ctx, err)
+	}
+	return nil
 }
