@@ -6,10 +6,12 @@
 package campaign
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -56,11 +58,15 @@ type Options struct {
 // *guest.Error; of several the gravest comes first.
 func Run(ctx context.Context, o Options) (dir string, err error) {
 	header, kvm := describe(ctx, o)
-	dir = o.Dir
-	if dir == "" {
-		dir = filepath.Join(o.Parent, header.Started.Format("20060102-150405")+"-"+o.Name)
-	}
+	dir = cmp.Or(o.Dir, filepath.Join(o.Parent, header.Started.Format("20060102-150405")+"-"+o.Name))
 	w, err := result.Create(dir, header)
+	for n := 2; o.Dir == "" && errors.Is(err, fs.ErrExist); n++ {
+		// Another run began in this second.
+		next := fmt.Sprintf("%s-%d", dir, n)
+		if w, err = result.Create(next, header); err == nil {
+			dir = next
+		}
+	}
 	if err != nil {
 		return "", &guest.Error{Kind: guest.RunnerFailed, Err: err}
 	}

@@ -251,3 +251,22 @@ func TestTaken(t *testing.T) {
 		t.Errorf("status %d: %v", guest.ExitStatus(err), err)
 	}
 }
+
+// Runs that begin in one second have a record each.
+func TestOneSecond(t *testing.T) {
+	parent := t.TempDir()
+	dirs := map[string]bool{}
+	for range 3 {
+		dir, err := Run(t.Context(), Options{Parent: parent, Name: "test", Mode: result.TCG, Command: []string{"run"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := result.Load(dir); err != nil {
+			t.Error(err)
+		}
+		dirs[dir] = true
+	}
+	if len(dirs) != 3 {
+		t.Errorf("three runs are recorded in %v", dirs)
+	}
+}

@@ -41,7 +41,7 @@ func TestCommittedRuns(t *testing.T) {
 			if err := os.CopyFS(again, os.DirFS(dir)); err != nil {
 				t.Fatal(err)
 			}
-			if err := Write(again); err != nil {
+			if err := Write(t.Context(), again); err != nil {
 				t.Fatal(err)
 			}
 			same(t, dir, again)

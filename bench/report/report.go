@@ -7,6 +7,7 @@ package report
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,13 +27,14 @@ const (
 
 // Write reads the run in dir and writes report.md, bench.txt and the plots
 // beside it. Plots of an earlier report that have no data any more are
-// removed. It does not touch run.json and the raw data.
-func Write(dir string) error {
+// removed. It does not touch run.json and the raw data. When the context ends
+// before all is drawn, an old report stays as it is.
+func Write(ctx context.Context, dir string) error {
 	run, err := result.Load(dir)
 	if err != nil {
 		return err
 	}
-	files, err := render(run)
+	files, err := render(ctx, run)
 	if err != nil {
 		return err
 	}
@@ -54,7 +56,7 @@ type file struct {
 }
 
 // render makes all files in memory, so that an error leaves an old report whole.
-func render(run *result.Run) ([]file, error) {
+func render(ctx context.Context, run *result.Run) ([]file, error) {
 	var bench bytes.Buffer
 	if err := result.WriteBench(&bench, run); err != nil {
 		return nil, fmt.Errorf("write %s: %w", result.BenchFile, err)
@@ -64,6 +66,9 @@ func render(run *result.Run) ([]file, error) {
 	d := newData(run)
 	figs := figures(d)
 	for _, f := range figs {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		svg, png, err := f.render()
 		if err != nil {
 			return nil, fmt.Errorf("draw %s: %w", f.name, err)

@@ -4,7 +4,9 @@ package report
 
 import (
 	"bytes"
+	"context"
 	"encoding/xml"
+	"errors"
 	"flag"
 	"fmt"
 	"image/png"
@@ -111,7 +113,7 @@ func cellsOf(t *testing.T, b result.Boot) []result.Cell {
 // write makes the report of dir and returns report.md.
 func write(t *testing.T, dir string) string {
 	t.Helper()
-	if err := Write(dir); err != nil {
+	if err := Write(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile(filepath.Join(dir, File))
@@ -562,13 +564,13 @@ func TestSideBySide(t *testing.T) {
 
 func TestWriteRefuses(t *testing.T) {
 	dir := t.TempDir()
-	if err := Write(dir); err == nil || !strings.Contains(err.Error(), result.RunFile) {
+	if err := Write(t.Context(), dir); err == nil || !strings.Contains(err.Error(), result.RunFile) {
 		t.Errorf("a directory without a run: %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, result.RunFile), []byte(`{"schema":1,`), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := Write(dir); err == nil || !strings.Contains(err.Error(), "truncated") {
+	if err := Write(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "truncated") {
 		t.Errorf("a truncated record: %v", err)
 	}
 	if got := tree(t, dir); len(got) != 1 {
@@ -742,4 +744,17 @@ func TestLogTicksEnd(t *testing.T) {
 	if n := len(logTicks(1, 1000)); n != 28 {
 		t.Errorf("%d ticks from 1 to 1000, want 28", n)
 	}
+}
+
+// An interruption while plots are drawn begins no report.
+func TestWriteInterrupted(t *testing.T) {
+	boot := resulttest.Boot(1)
+	dir := record(t, []result.Boot{boot}, cellsOf(t, boot), nil)
+	before := tree(t, dir)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Write(ctx, dir); !errors.Is(err, context.Canceled) {
+		t.Errorf("drawn after an interruption: %v", err)
+	}
+	compareTrees(t, before, tree(t, dir))
 }

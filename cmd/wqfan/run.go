@@ -121,7 +121,11 @@ func (r *runCmd) Run(ctx context.Context) error {
 	if dir == "" {
 		return runErr
 	}
-	return errors.Join(runErr, finish(dir))
+	// What an interrupted run has measured gets its report, too.
+	if ctx.Err() != nil {
+		ctx = context.WithoutCancel(ctx)
+	}
+	return errors.Join(runErr, finish(ctx, dir))
 }
 
 // noKernel is the error of a run that never had a kernel to boot.
@@ -134,8 +138,11 @@ func noKernel(ctx context.Context, err error) error {
 }
 
 // finish writes the report of a run, whole or not, and says where it is.
-func finish(dir string) error {
-	if err := report.Write(dir); err != nil {
+func finish(ctx context.Context, dir string) error {
+	if err := report.Write(ctx, dir); err != nil {
+		if ctx.Err() != nil {
+			return &guest.Error{Kind: guest.Interrupted, Msg: fmt.Sprintf("the record is whole: `wqfan report %s` reports on it", dir), Err: err}
+		}
 		return &guest.Error{Kind: guest.RunnerFailed, Msg: "report on " + dir, Err: err}
 	}
 	run, err := result.Load(dir)
@@ -153,7 +160,7 @@ type reportCmd struct {
 	Dir string `arg:"" help:"Directory of a run: it holds run.json." type:"existingdir"`
 }
 
-func (r *reportCmd) Run() error { return finish(r.Dir) }
+func (r *reportCmd) Run(ctx context.Context) error { return finish(ctx, r.Dir) }
 
 type scenariosCmd struct {
 	selection `embed:""`
