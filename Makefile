@@ -30,8 +30,9 @@ fuzz: ## run each fuzz target for FUZZTIME (10s)
 		done; \
 	done
 
-kernel: prerequisites bin/wqfan ## build the patched and the stock kernel, unless they are in the cache
+kernel: prerequisites bin/wqfan ## build the patched, base and stock kernels, unless they are in the cache
 	bin/wqfan kernel build
+	bin/wqfan kernel build --variant base
 	bin/wqfan kernel build --variant stock
 
 clean: ## remove the binary; the kernels stay (bin/wqfan kernel clean)

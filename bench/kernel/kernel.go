@@ -23,8 +23,8 @@ import (
 // Options say which kernel is meant, and how it is made.
 type Options struct {
 	Source    string   // directory or tarball; the variable KSRC when empty; then see the package's description
-	Variant   string   // "patched", the default, or "stock": the same base and configuration without the series
-	Upto      int      // apply only the first Upto patches; 0 applies all
+	Variant   string   // one of Variants; "patched" when empty
+	Upto      int      // end at this patch of the variant's, counted from 1; 0 applies all of them
 	SeriesDir string   // the series with config/; empty is the one in the binary
 	CacheDir  string   // WQFAN_CACHE when empty, then wqfan in the user's cache directory
 	Jobs      int      // of make; 0 is the number of CPUs

@@ -4,6 +4,8 @@ package kernel
 
 import (
 	"bytes"
+	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -101,11 +103,10 @@ func TestLoadPatches(t *testing.T) {
 		partial bool
 		fails   bool
 	}{
-		{0, "0001-a.patch 0002-b.patch 0010-j.patch", false, false},
+		{all, "0001-a.patch 0002-b.patch 0010-j.patch", false, false},
 		{2, "0001-a.patch 0002-b.patch", true, false},
 		{3, "0001-a.patch 0002-b.patch 0010-j.patch", false, false},
 		{4, "", false, true},
-		{-1, "", false, true},
 	} {
 		list, partial, err := loadPatches(fsys, tt.upto)
 		var names []string
@@ -116,8 +117,43 @@ func TestLoadPatches(t *testing.T) {
 			t.Errorf("upto %d: %v, partial %v, %v", tt.upto, names, partial, err)
 		}
 	}
-	if _, err := loadSeries("debug", "", 0); err == nil || !strings.Contains(err.Error(), "patched, stock") {
-		t.Errorf("unknown variant: %v", err)
+}
+
+func TestLoadSeries(t *testing.T) {
+	const whole = base + 3
+	dir := fakeSeries(t, nil)
+	for i := 3; i <= whole; i++ {
+		writeFile(t, filepath.Join(dir, fmt.Sprintf("%04d-more.patch", i)), "")
+	}
+	for _, tt := range []struct {
+		variant string
+		upto    int
+		patches int
+		partial bool
+		err     string
+	}{
+		{"patched", 0, whole, false, ""},
+		{"patched", whole, whole, false, ""},
+		{"patched", base, base, true, ""},
+		{"patched", whole + 1, 0, false, "patch 13 of a series of 12"},
+		{"patched", -1, 0, false, "patch -1 is not in"},
+		{"base", 0, base, true, ""},
+		{"base", 3, 3, true, ""},
+		{"base", base + 1, 0, false, "patch 10 is not in the base kernel"},
+		{"stock", 0, 0, false, ""},
+		{"stock", 1, 0, false, "patch 1 is not in the stock kernel"},
+		{"nonsense", 0, 0, false, "patched, base, stock"},
+	} {
+		s, err := loadSeries(tt.variant, dir, tt.upto)
+		if err != nil || tt.err != "" {
+			if err == nil || tt.err == "" || !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("%s, upto %d: error %v, want %q", tt.variant, tt.upto, err, tt.err)
+			}
+			continue
+		}
+		if n := len(s.patches); n != tt.patches || s.partial != tt.partial {
+			t.Errorf("%s, upto %d: %d patches, partial %v, want %d, %v", tt.variant, tt.upto, n, s.partial, tt.patches, tt.partial)
+		}
 	}
 }
 

@@ -34,41 +34,50 @@ type series struct {
 	partial   bool // not all patches: options of series.config may be unknown yet
 }
 
-// The fragments in config/, and which variant takes what.
+// The fragments in config/.
 const (
 	guestConfig  = "guest.config"
 	seriesConfig = "series.config"
 )
 
+// variant is a part of the series and a configuration.
 type variant struct {
-	patched   bool
+	patches   int // the first so many, or all
 	fragments []string
 	local     string // LOCALVERSION: what uname -r tells apart
 }
 
+const (
+	all = -1
+	// base is the number of patches that bring filesystem errors to
+	// watch_queue and leave the queue as mainline has it.
+	base = 9
+)
+
 var variants = map[string]variant{
-	"patched": {true, []string{guestConfig, seriesConfig}, "-wqfan"},
-	"stock":   {false, []string{guestConfig}, "-stock"},
+	"patched": {all, []string{guestConfig, seriesConfig}, "-wqfan"},
+	"base":    {base, []string{guestConfig, seriesConfig}, "-base"},
+	"stock":   {0, []string{guestConfig}, "-stock"},
 }
 
 // Variants are the names that [Options.Variant] can have.
-func Variants() []string { return []string{"patched", "stock"} }
+func Variants() []string { return []string{"patched", "base", "stock"} }
 
-// loadPatches reads the first upto patches of a series, all with upto 0; a cover letter
+// loadPatches reads the first n patches of a series, or all; a cover letter
 // (0000-*) is no patch.
-func loadPatches(fsys fs.FS, upto int) (list []patch, partial bool, err error) {
+func loadPatches(fsys fs.FS, n int) (list []patch, partial bool, err error) {
 	names, err := fs.Glob(fsys, "*.patch")
 	if err != nil {
 		return nil, false, err
 	}
 	names = slices.DeleteFunc(names, func(n string) bool { return strings.HasPrefix(n, "0000-") })
 	slices.Sort(names)
-	if upto < 0 || upto > len(names) {
-		return nil, false, fmt.Errorf("patch %d of a series of %d", upto, len(names))
+	if n > len(names) {
+		return nil, false, fmt.Errorf("patch %d of a series of %d", n, len(names))
 	}
-	if upto > 0 {
-		partial = upto < len(names)
-		names = names[:upto]
+	if n != all {
+		partial = n < len(names)
+		names = names[:n]
 	}
 	for _, n := range names {
 		data, err := fs.ReadFile(fsys, n)
@@ -81,7 +90,7 @@ func loadPatches(fsys fs.FS, upto int) (list []patch, partial bool, err error) {
 }
 
 // loadSeries reads what a variant consists of, from dir or, when that is empty,
-// from the binary itself.
+// from the binary itself. With upto it ends at that patch.
 func loadSeries(name, dir string, upto int) (*series, error) {
 	v, ok := variants[name]
 	if !ok {
@@ -91,9 +100,16 @@ func loadSeries(name, dir string, upto int) (*series, error) {
 	if dir != "" {
 		fsys = os.DirFS(dir)
 	}
+	n := v.patches
+	if upto < 0 || upto > 0 && n != all && upto > n {
+		return nil, fmt.Errorf("kernel series: patch %d is not in the %s kernel", upto, name)
+	}
+	if upto > 0 {
+		n = upto
+	}
 	s := &series{}
-	if v.patched {
-		list, partial, err := loadPatches(fsys, upto)
+	if n != 0 {
+		list, partial, err := loadPatches(fsys, n)
 		if err != nil {
 			return nil, fmt.Errorf("kernel series: %w", err)
 		}

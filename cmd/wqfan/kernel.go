@@ -21,10 +21,10 @@ type kernelCmd struct {
 
 // kernelFlags say which kernel is meant.
 type kernelFlags struct {
-	Variant string `enum:"patched,stock" default:"patched" help:"patched, or stock: the same base and configuration without the series."`
+	Variant string `enum:"patched,base,stock" default:"patched" help:"patched; base: only the patches that leave the queue as mainline has it; stock: without the series. All on the same source and configuration."`
 	Source  string `placeholder:"DIR|TARBALL" env:"KSRC" help:"Linux source to use instead of the one in the cache or Debian's."`
 	Series  string `placeholder:"DIR" type:"existingdir" help:"Series to use instead of the one in this program: *.patch and config/."`
-	Upto    int    `placeholder:"N" help:"Apply only the first N patches."`
+	Upto    int    `placeholder:"N" help:"Apply the variant's patches only up to the Nth."`
 }
 
 func (f kernelFlags) options() kernel.Options {

@@ -39,7 +39,7 @@ type runCmd struct {
 	selection `embed:""`
 	Mode      string        `help:"auto, kvm, tcg or icount. auto takes KVM where a kernel boots under it, else icount for one CPU and tcg for more." enum:"auto,kvm,tcg,icount" default:"auto"`
 	ICount    bool          `name:"icount" help:"Short for --mode icount --cpus 1: guest time counts instructions."`
-	Variant   string        `help:"Kernel to build and boot: patched or stock." enum:"patched,stock" default:"patched"`
+	Variant   string        `help:"Kernel to build and boot: patched, base or stock; see wqfan kernel build." enum:"patched,base,stock" default:"patched"`
 	Source    string        `help:"Kernel source, a directory or tarball; see 'wqfan kernel build --help'." env:"KSRC" placeholder:"PATH"`
 	Kernel    string        `help:"Boot this bzImage instead of building one." type:"existingfile" placeholder:"FILE"`
 	Mem       int           `help:"MiB of guest memory." default:"1024"`

@@ -24,7 +24,7 @@ const (
 	EXT4Env    = "WQFAN_EXT4"    // a mounted ext4 filesystem
 	XFSEnv     = "WQFAN_XFS"     // a mounted XFS filesystem
 	SamplesEnv = "WQFAN_SAMPLES" // a folder with fs-monitor, watch_test and fserror_watch_test
-	VariantEnv = "WQFAN_VARIANT" // patched or stock
+	VariantEnv = "WQFAN_VARIANT" // patched, base or stock
 )
 
 // Patched runs the tests that match a pattern on the kernel with the series, on
@@ -34,6 +34,10 @@ func Patched(t *testing.T, pattern string) {
 		t.Run(fmt.Sprintf("cpus=%d", cpus), func(t *testing.T) { run(t, "patched", cpus, pattern) })
 	}
 }
+
+// Base runs them on the kernel with the patches that leave the queue as mainline
+// has it.
+func Base(t *testing.T, pattern string) { run(t, "base", 1, pattern) }
 
 // Stock runs them on the same kernel without the series.
 func Stock(t *testing.T, pattern string) { run(t, "stock", 1, pattern) }
