@@ -91,8 +91,8 @@ func (c *campaign) run(ctx context.Context) error {
 	c.tmp = tmp
 
 	var errs []error
-	for i, b := range c.Plan.Boots {
-		if err := c.boot(ctx, fmt.Sprintf("boot%d", i), b); err != nil {
+	for _, b := range c.Plan.Boots {
+		if err := c.boot(ctx, b); err != nil {
 			errs = append(errs, err)
 		}
 		if ctx.Err() != nil {
@@ -129,9 +129,9 @@ func (c *campaign) mode(cpus int) result.Mode {
 
 // boot runs one guest and records its cells. A cell that the guest could not
 // measure because it died is left out: the run is then not complete.
-func (c *campaign) boot(ctx context.Context, id string, b scenario.Boot) error {
+func (c *campaign) boot(ctx context.Context, b scenario.Boot) error {
 	mode := c.mode(b.CPUs)
-	serial := id + ".serial.log"
+	serial := b.ID + ".serial.log"
 	m := guest.Machine{
 		Kernel: c.Image, Mode: mode, CPUs: b.CPUs, MemMiB: c.MemMiB, Append: c.Append, Init: c.Init, Timeout: c.Timeout,
 		SerialLog: filepath.Join(c.dir, serial),
@@ -147,7 +147,7 @@ func (c *campaign) boot(ctx context.Context, id string, b scenario.Boot) error {
 	}
 	job.Payload = payload
 
-	rec := result.Boot{ID: id, Mode: mode, CPUs: b.CPUs, MemMiB: c.MemMiB, Kernel: c.Kernel, Serial: serial, Verdict: "still running"}
+	rec := result.Boot{ID: b.ID, Mode: mode, CPUs: b.CPUs, MemMiB: c.MemMiB, Kernel: c.Kernel, Serial: serial, Verdict: "still running"}
 	if err := c.w.Boot(rec); err != nil {
 		return failed(ctx, err)
 	}
@@ -162,14 +162,14 @@ func (c *campaign) boot(ctx context.Context, id string, b scenario.Boot) error {
 		if r.Cell == nil {
 			return nil
 		}
-		r.Cell.Boot = id
+		r.Cell.Boot = b.ID
 		c.done++
 		if c.Step != nil {
 			c.Step(c.done, c.planned, r.Cell.ID)
 		}
 		return c.w.Cell(*r.Cell)
 	}
-	c.say("%s: %s, %s, %d cells", id, modeInWords(mode), plural(b.CPUs, "CPU"), len(b.Cells))
+	c.say("%s: %s, %s, %d cells", b.ID, modeInWords(mode), plural(b.CPUs, "CPU"), len(b.Cells))
 	out, err := guest.Run(ctx, m, job)
 	rec.QEMU, rec.WallSecs = out.QEMU, out.Wall.Round(time.Millisecond).Seconds()
 	rec.Kernel.Release, rec.Kernel.Cmdline = out.Hello.Release, out.Hello.Cmdline
@@ -178,7 +178,7 @@ func (c *campaign) boot(ctx context.Context, id string, b scenario.Boot) error {
 		rec.Verdict, _, _ = strings.Cut(err.Error(), "\n")
 	}
 	for _, warning := range out.Warnings {
-		c.say("%s: the kernel warns: %s", id, warning)
+		c.say("%s: the kernel warns: %s", b.ID, warning)
 	}
 	if werr := c.w.Boot(rec); werr != nil {
 		err = errors.Join(err, failed(ctx, werr))

@@ -32,12 +32,15 @@ const (
 // never writes what Load refuses.
 type checker struct {
 	boots  map[string]bool
-	cells  map[string]int // index by ID
+	cells  map[cellKey]int // index
 	files  map[string]bool
 	arms   map[string]bool
 	fs     map[string]bool
 	combos map[combo]bool
 }
+
+// cellKey names a cell of a run: a repetition measures it in another boot.
+type cellKey struct{ boot, id string }
 
 type combo struct {
 	scenario, arm, fs string
@@ -46,7 +49,7 @@ type combo struct {
 
 func newChecker() *checker {
 	return &checker{
-		boots: map[string]bool{}, cells: map[string]int{}, files: map[string]bool{},
+		boots: map[string]bool{}, cells: map[cellKey]int{}, files: map[string]bool{},
 		arms: map[string]bool{}, fs: map[string]bool{}, combos: map[combo]bool{},
 	}
 }
@@ -121,7 +124,7 @@ func (k *checker) cell(i int, c *Cell) error {
 			k.files[f] = true
 		}
 	}
-	k.cells[c.ID] = i
+	k.cells[cellKey{c.Boot, c.ID}] = i
 	k.arms[c.Arm], k.fs[c.FS], k.combos[comboOf(c)] = true, true, true
 	return nil
 }
@@ -133,8 +136,8 @@ func (k *checker) checkCell(at string, c *Cell) error {
 	if err := checkName(at+"id", c.ID); err != nil {
 		return err
 	}
-	if first, ok := k.cells[c.ID]; ok {
-		return invalid(at+"id", "%q is the ID of cells[%d] too", c.ID, first)
+	if first, ok := k.cells[cellKey{c.Boot, c.ID}]; ok {
+		return invalid(at+"id", "%q is the ID of cells[%d] of the same boot too", c.ID, first)
 	}
 	if !k.boots[c.Boot] {
 		return invalid(at+"boot", "cell %q was measured in boot %q, which is not among the boots", c.ID, c.Boot)

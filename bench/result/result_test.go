@@ -176,7 +176,7 @@ func TestWriterRefuses(t *testing.T) {
 	if err := w.Cell(cell); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Cell(cell); err == nil || !strings.Contains(err.Error(), "is the ID of cells[0] too") {
+	if err := w.Cell(cell); err == nil || !strings.Contains(err.Error(), "is the ID of cells[0] of the same boot too") {
 		t.Errorf("the same cell twice: %v", err)
 	}
 }
@@ -482,7 +482,7 @@ func TestParse(t *testing.T) {
 		{"many filesystems", `"cells":[`, `"cells":[` + cells(64, `"fs":"f%d"`), `run.json: cells[64].fs: "" is one more than the 64 filesystems that a run may have`},
 		{"many combinations", `"cells":[`, `"cells":[` + cells(4096, `"cpus":%d,"scenario":"s"`), `run.json: cells[4096]: scenario "", arm "", fs "" and cpus 0 are one more than the 4096 combinations that a run may have`},
 		{"cell without boot", `"boot":"b"`, `"boot":"z"`, `run.json: cells[0].boot: cell "c" was measured in boot "z", which is not among the boots`},
-		{"cell twice", `"cells":[`, `"cells":[{"id":"c","boot":"b"},`, `run.json: cells[1].id: "c" is the ID of cells[0] too`},
+		{"cell twice", `"cells":[`, `"cells":[{"id":"c","boot":"b"},`, `run.json: cells[1].id: "c" is the ID of cells[0] of the same boot too`},
 		{"cell without id", `"id":"c"`, `"id":""`, `run.json: cells[0].id: empty`},
 		{"percentiles", `"p99":1`, `"p99":0`, `run.json: cells[0].hists[0].p99: the percentiles of "h" do not rise: min, p50, p90, p99, p99.9, max = 1 1 1 0 1 1`},
 		{"unit", `"unit":"ns"`, `"unit":""`, `run.json: cells[0].hists[0].unit: empty: the numbers of "h" mean nothing`},

@@ -120,7 +120,7 @@ type Params struct {
 // Cell is one scenario with one set of parameters on one channel: the smallest
 // thing that is measured.
 type Cell struct {
-	ID       string `json:"id"` // scenario/fs/cpus/arm/point, unique in the run
+	ID       string `json:"id"` // scenario/fs/cpus/arm/point, unique in the boot
 	Scenario string `json:"scenario"`
 	Arm      string `json:"arm"`
 	FS       string `json:"fs"`

@@ -60,6 +60,7 @@ func (c Cell) ID() string {
 
 // Boot is a list of cells that share one boot.
 type Boot struct {
+	ID    string // unique in the plan
 	CPUs  int
 	Cells []Cell
 }
@@ -83,12 +84,15 @@ type Select struct {
 	Arms      []string
 	FS        []string
 	CPUs      []int
-	Full      bool   // the whole matrix rather than the quick one
-	Seed      uint64 // of the Poisson schedules and the order of the arms
+	Cells     []string // parts of cells' IDs, of which a cell has one
+	Full      bool     // the whole matrix rather than the quick one
+	Boots     int      // repetitions, each with a schedule and an order of its own; 0 is 1
+	Seed      uint64   // of the Poisson schedules and the order of the arms
 }
 
-// New makes the plan for a selection, one boot for each number of CPUs. It
-// refuses names that do not exist.
+// New makes the plan for a selection: one boot for each number of CPUs, and
+// that as often as it is to be repeated, so that what drifts on the host meets
+// all of them. It refuses names that do not exist.
 func New(sel Select) (Plan, error) {
 	known := func(what string, have []string, want []string) error {
 		for _, w := range want {
@@ -122,42 +126,51 @@ func New(sel Select) (Plan, error) {
 		slices.Sort(cpus)
 		cpus = slices.Compact(cpus)
 	}
-	var p Plan
-	for i, n := range cpus {
+	for _, n := range cpus {
 		if n < 1 {
 			return Plan{}, fmt.Errorf("%d CPUs: a guest has at least one", n)
 		}
-		b := Boot{CPUs: n}
-		for _, fs := range filesystems {
-			// Nobody is always first: the order of the arms is the seed's.
-			order := rand.New(rand.NewPCG(sel.Seed, uint64(n))).Perm(len(arms))
-			for _, k := range order {
-				a := arms[k]
-				if !takes(sel.FS, fs) || !takes(sel.Arms, a.Name) {
-					continue
-				}
-				cells := matrix(a, sel.Full, n)
-				if i == 0 {
-					// What a real fault reports does not depend on how many
-					// CPUs there are: one boot shows it.
-					cells = append(cells, Cell{Scenario: Corruption, Point: "real faults", Queue: largest(a), Live: true})
-				}
-				for _, c := range cells {
-					if !takes(sel.Scenarios, c.Scenario) {
+	}
+	wanted := func(id string) bool {
+		return len(sel.Cells) == 0 || slices.ContainsFunc(sel.Cells, func(part string) bool { return strings.Contains(id, part) })
+	}
+	var p Plan
+	for rep := range max(sel.Boots, 1) {
+		seeds := rand.New(rand.NewPCG(sel.Seed, uint64(rep)))
+		schedule := 1 + seeds.Uint64N(1<<32)
+		for i, n := range cpus {
+			b := Boot{CPUs: n}
+			for _, fs := range filesystems {
+				// Nobody is always first: the order of the arms is the seed's.
+				for _, k := range seeds.Perm(len(arms)) {
+					a := arms[k]
+					if !takes(sel.FS, fs) || !takes(sel.Arms, a.Name) {
 						continue
 					}
-					c.FS, c.CPUs, c.Arm = fs, n, a
-					c.Flood.Errno = fserr.EFSCORRUPTED
-					c.Flood.Class = fserr.Metadata
-					if c.Flood.Schedule == flood.Poisson {
-						c.Flood.Seed = sel.Seed + 1
+					cells := matrix(a, sel.Full, n)
+					if i == 0 && rep == 0 {
+						// What a real fault reports does not depend on how many
+						// CPUs there are: one boot shows it.
+						cells = append(cells, Cell{Scenario: Corruption, Point: "real faults", Queue: largest(a), Live: true})
 					}
-					b.Cells = append(b.Cells, c)
+					for _, c := range cells {
+						c.FS, c.CPUs, c.Arm = fs, n, a
+						if !takes(sel.Scenarios, c.Scenario) || !wanted(c.ID()) {
+							continue
+						}
+						c.Flood.Errno = fserr.EFSCORRUPTED
+						c.Flood.Class = fserr.Metadata
+						if c.Flood.Schedule == flood.Poisson {
+							c.Flood.Seed = schedule
+						}
+						b.Cells = append(b.Cells, c)
+					}
 				}
 			}
-		}
-		if len(b.Cells) > 0 {
-			p.Boots = append(p.Boots, b)
+			if len(b.Cells) > 0 {
+				b.ID = fmt.Sprintf("boot%d", len(p.Boots))
+				p.Boots = append(p.Boots, b)
+			}
 		}
 	}
 	return p, nil

@@ -78,6 +78,59 @@ func TestSelect(t *testing.T) {
 	}
 }
 
+// Repetitions differ in the order of the arms and in the schedules, and in
+// nothing else; the same seed gives the same plan.
+func TestBoots(t *testing.T) {
+	sel := Select{Scenarios: []string{Latency}, FS: []string{"ext4"}, Boots: 12, Seed: 3}
+	p, err := New(sel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Boots) != 24 {
+		t.Fatalf("%d boots, want 12 of each number of CPUs", len(p.Boots))
+	}
+	ids, orders, seeds := map[string]bool{}, map[string]bool{}, map[uint64]bool{}
+	for i, b := range p.Boots {
+		if ids[b.ID] || b.CPUs != 1+i%2 {
+			t.Errorf("boot %d is called %q and has %d CPUs", i, b.ID, b.CPUs)
+		}
+		ids[b.ID] = true
+		var order string
+		for _, c := range b.Cells {
+			order += " " + c.Arm.Name
+			seeds[c.Flood.Seed] = true
+		}
+		orders[order] = true
+		if len(strings.Fields(order)) != len(arms) {
+			t.Errorf("%s measures%s", b.ID, order)
+		}
+	}
+	if len(orders) < 2 || len(seeds) != 12 {
+		t.Errorf("%d orders of the arms and %d schedules in 12 repetitions", len(orders), len(seeds))
+	}
+	again, err := New(sel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(p, again); d != "" {
+		t.Error(d)
+	}
+	sel.Seed++
+	if other, err := New(sel); err != nil || cmp.Equal(p, other) {
+		t.Errorf("another seed gives the same plan: %v", err)
+	}
+}
+
+func TestSelectCells(t *testing.T) {
+	p, err := New(Select{Cells: []string{"queue=512/burst=100/", "fs=xfs/cpus=1/arm=fan/pace"}, Arms: []string{"fan"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := p.Cells(); n != 1 || p.Boots[0].Cells[0].Scenario != Latency {
+		t.Errorf("%d cells: %+v", n, p)
+	}
+}
+
 // A plan travels to the guest as JSON.
 func TestPlanSurvivesJSON(t *testing.T) {
 	p, err := New(Select{Seed: 7})

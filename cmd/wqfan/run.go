@@ -27,12 +27,17 @@ type selection struct {
 	Arm      []string `help:"Arms; all where none is named." placeholder:"NAME"`
 	FS       []string `name:"fs" help:"Filesystems: ext4, xfs." placeholder:"NAME"`
 	CPUs     []int    `name:"cpus" help:"Guests with so many CPUs; 1 and 2 where none is given." placeholder:"N"`
+	Cell     []string `help:"Only cells whose name holds this; 'wqfan scenarios --cells' lists them." placeholder:"TEXT"`
 	Full     bool     `help:"The whole matrix rather than the quick one."`
+	Boots    int      `help:"Repetitions, each a boot of its own with another schedule and another order of the arms." default:"1"`
 	Seed     uint64   `help:"Seed of the Poisson schedules and of the order of the arms." default:"1"`
 }
 
 func (s selection) plan() (scenario.Plan, error) {
-	return scenario.New(scenario.Select{Scenarios: s.Scenario, Arms: s.Arm, FS: s.FS, CPUs: s.CPUs, Full: s.Full, Seed: s.Seed})
+	if s.Boots < 1 || s.Boots > maxBoots {
+		return scenario.Plan{}, fmt.Errorf("--boots %d: from 1 to %d", s.Boots, maxBoots)
+	}
+	return scenario.New(scenario.Select{Scenarios: s.Scenario, Arms: s.Arm, FS: s.FS, CPUs: s.CPUs, Cells: s.Cell, Full: s.Full, Boots: s.Boots, Seed: s.Seed})
 }
 
 type runCmd struct {
@@ -82,8 +87,9 @@ func (r *runCmd) check() error {
 }
 
 const (
-	maxCPUs = 64  // CONFIG_NR_CPUS of the guest's kernel
-	minMem  = 128 // MiB: kernel, initramfs and what the scenarios hold
+	maxBoots = 1000 // of each number of CPUs: a record holds four times as many
+	maxCPUs  = 64   // CONFIG_NR_CPUS of the guest's kernel
+	minMem   = 128  // MiB: kernel, initramfs and what the scenarios hold
 )
 
 func (r *runCmd) Run(ctx context.Context) error {
