@@ -43,8 +43,9 @@ type reader struct {
 	ch       *channel
 	ledger   ledger.Ledger
 	receipts []receipt
-	counted  uint64        // errors read so far, where the channel does not number them
-	waiting  chan struct{} // closed when a read has found the channel empty
+	signals  []result.Signal // when and how the reader was told of losses, CLOCK_MONOTONIC ns
+	counted  uint64          // errors read so far, where the channel does not number them
+	waiting  chan struct{}   // closed when a read has found the channel empty
 	ended    atomic.Bool
 }
 
@@ -78,8 +79,11 @@ func (r *reader) run(ctx context.Context) error {
 		n, err := r.ch.Read(ctx, events)
 		r.ledger.Observe(events[:n], r.ch.sequenced)
 		for i := range events[:n] {
-			if e := &events[i]; e.Kind == fserr.Error {
+			switch e := &events[i]; {
+			case e.Kind == fserr.Error:
 				r.receive(e)
+			case e.Kind == fserr.Lost && len(r.signals) < result.MaxSignals:
+				r.signals = append(r.signals, result.Signal{At: e.Recv, Count: e.Count})
 			}
 		}
 		switch {
@@ -217,6 +221,9 @@ func flooded(ctx context.Context, c scenario.Cell, mount string, unit string, ou
 	if err := r.account(ledger.Injected{Attempted: rep.Attempted, Refused: rep.Refused}, stamps, out); err != nil {
 		return err
 	}
+	if out.Params.Reader != unread && out.Account.Lost() > 0 {
+		out.Timeline = timeline(stamps, r.receipts, r.signals, ch.sequenced)
+	}
 	inodes, err := inodesOf(targets)
 	if err != nil {
 		return err
@@ -255,6 +262,9 @@ func (r *reader) account(in ledger.Injected, stamps []flood.Stamp, out *result.C
 	}
 	return nil
 }
+
+// unread is the reader of a cell that starts when all errors are reported.
+const unread = "unread"
 
 // ErrIdentity says that a run could not account for every error.
 var ErrIdentity = errors.New("the accounting identity is broken")
@@ -407,7 +417,7 @@ func inodesOf(files []*os.File) ([]uint64, error) {
 
 // describe starts the record of a cell with what was asked for.
 func describe(c scenario.Cell) result.Cell {
-	scope, readerMode, schedule := "fs", "unread", c.Flood.Schedule
+	scope, readerMode, schedule := "fs", unread, c.Flood.Schedule
 	if c.Flood.PerInode {
 		scope = "inode"
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -14,12 +15,13 @@ import (
 // three arms on two filesystems; a report makes a table of each arm and a plot
 // of each combination.
 const (
-	maxBoots  = 4096
-	maxCells  = 100_000
-	maxHists  = 16   // of a cell
-	maxArms   = 64   // different ones
-	maxFS     = 64   // different ones
-	maxCombos = 4096 // different combinations of scenario, arm, filesystem and CPUs
+	maxBoots    = 4096
+	maxCells    = 100_000
+	maxHists    = 16   // of a cell
+	maxTimeline = 1000 // instants of a cell
+	maxArms     = 64   // different ones
+	maxFS       = 64   // different ones
+	maxCombos   = 4096 // different combinations of scenario, arm, filesystem and CPUs
 
 	maxText = 200 // bytes of what names something
 	maxFile = 255 // bytes of the name of a log
@@ -153,6 +155,9 @@ func (k *checker) checkCell(at string, c *Cell) error {
 	if !credibleRate(c.Flood.Rate) {
 		return invalid(at+"flood.rate", "%v errors per second is neither 0, for unknown, nor within %g and %g", c.Flood.Rate, minRate, maxRate)
 	}
+	if err := checkTimeline(at+"timeline.", c.Timeline); err != nil {
+		return err
+	}
 	switch {
 	case len(k.cells) >= maxCells:
 		return invalid("cells", "more than %d", maxCells)
@@ -171,6 +176,26 @@ func (k *checker) checkCell(at string, c *Cell) error {
 
 // credibleRate also refuses what is no number.
 func credibleRate(r float64) bool { return r == 0 || r >= minRate && r <= maxRate }
+
+func checkTimeline(at string, t *Timeline) error {
+	if t == nil {
+		return nil
+	}
+	n := len(t.At)
+	switch {
+	case n > maxTimeline:
+		return invalid(at+"at", "%d instants, at most %d are taken", n, maxTimeline)
+	case len(t.Reported) != n, len(t.Read) != n, t.Lost != nil && len(t.Lost) != n:
+		return invalid(at+"at", "%d instants, but %d reported, %d read and %d lost", n, len(t.Reported), len(t.Read), len(t.Lost))
+	case !slices.IsSorted(t.At) || n > 0 && t.At[0] < 0:
+		return invalid(at+"at", "the times do not rise from 0")
+	case !slices.IsSorted(t.Reported), !slices.IsSorted(t.Read), !slices.IsSorted(t.Lost):
+		return invalid(at+"reported", "reported, read and lost are sums and never fall")
+	case len(t.Signals) > MaxSignals:
+		return invalid(at+"signals", "%d, at most %d are taken", len(t.Signals), MaxSignals)
+	}
+	return nil
+}
 
 func checkHist(at string, h *Hist) error {
 	if h.Unit == "" {

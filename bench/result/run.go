@@ -135,6 +135,8 @@ type Cell struct {
 	Flood   Flood         `json:"flood"`
 	Hists   []Hist        `json:"hists,omitempty"`
 
+	Timeline *Timeline `json:"timeline,omitempty"` // only in cells with a live reader and losses
+
 	Events   []string `json:"events,omitempty"`   // what was read, in words: only in cells of real corruption
 	Warnings []string `json:"warnings,omitempty"` // travel with every number of this cell
 	Err      string   `json:"error,omitempty"`    // why the cell failed; its numbers are then evidence, not results
@@ -176,6 +178,25 @@ type Flood struct {
 	Elapsed   int64   `json:"elapsed"`  // units of guest time
 	LateMax   int64   `json:"late_max"` // units of guest time
 	Rate      float64 `json:"rate"`     // errors per second of guest time that were really offered
+}
+
+// Timeline is how far a live reader was behind while errors came. What is
+// queued at an instant is Reported - Read - Lost.
+type Timeline struct {
+	At       []int64  `json:"at"`             // units of guest time since the first error, rising
+	Reported []uint64 `json:"reported"`       // errors that were reported by then
+	Read     []uint64 `json:"read"`           // errors that had reached the reader by then, in detail or by count
+	Lost     []uint64 `json:"lost,omitempty"` // errors reported by then that never reached it; nil where records have no sequence number
+	Signals  []Signal `json:"signals"`        // the first MaxSignals
+}
+
+// MaxSignals is how many signals of a loss a [Timeline] has at most.
+const MaxSignals = 1000
+
+// Signal is the moment when the reader was told of a loss.
+type Signal struct {
+	At    int64  `json:"at"`              // units of guest time since the first error
+	Count uint64 `json:"count,omitempty"` // what it said; 0 where it does not count
 }
 
 // Hist is a histogram of one quantity; the raw data is an HDR log in the run's
