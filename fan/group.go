@@ -4,6 +4,7 @@ package fan
 
 import (
 	"context"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -116,6 +117,10 @@ func (g *Group) Read(ctx context.Context, events []fserr.Event) (int, error) {
 
 // SetReadDeadline implements [fserr.Source].
 func (g *Group) SetReadDeadline(t time.Time) error { return g.r.SetReadDeadline(t) }
+
+// SyscallConn implements [syscall.Conn] for what the package does not do with
+// the descriptor of the group: poll(2), FIONREAD. Do not read from it.
+func (g *Group) SyscallConn() (syscall.RawConn, error) { return g.r.SyscallConn() }
 
 // Reads returns how many read(2) calls returned data.
 func (g *Group) Reads() uint64 { return g.r.Reads() }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -213,6 +214,10 @@ func (q *Queue) Read(ctx context.Context, events []fserr.Event) (int, error) {
 
 // SetReadDeadline implements [fserr.Source].
 func (q *Queue) SetReadDeadline(t time.Time) error { return q.r.SetReadDeadline(t) }
+
+// SyscallConn implements [syscall.Conn] for what the package does not do with
+// the descriptor of the pipe's reading end: poll(2), FIONREAD. Do not read from it.
+func (q *Queue) SyscallConn() (syscall.RawConn, error) { return q.r.SyscallConn() }
 
 // Reads returns how many read(2) calls returned data.
 func (q *Queue) Reads() uint64 { return q.r.Reads() }

@@ -213,6 +213,9 @@ func (r *Reader) Do(op string, f func(fd int) error, remedy map[error]string) er
 	return Explain(op, answer, remedy)
 }
 
+// SyscallConn implements [syscall.Conn].
+func (r *Reader) SyscallConn() (syscall.RawConn, error) { return r.raw, nil }
+
 // Fdinfo returns what proc(5) says about the descriptor.
 func (r *Reader) Fdinfo() ([]byte, error) {
 	var b []byte
