@@ -166,7 +166,7 @@ func flooded(ctx context.Context, c scenario.Cell, mount string, unit string, ou
 	read := make(chan error, 1)
 	start := func() {
 		go func() {
-			if c.Realtime {
+			if c.Reader.Realtime {
 				// Not unlocked: the thread ends with the goroutine, and its priority with it.
 				runtime.LockOSThread()
 				if err := realtime(); err != nil {
@@ -178,7 +178,7 @@ func flooded(ctx context.Context, c scenario.Cell, mount string, unit string, ou
 			read <- r.run(ctx)
 		}()
 	}
-	if c.Live {
+	if c.Reader.Live {
 		start()
 		<-r.waiting
 		time.Sleep(quiet) // until it sleeps in the kernel again
@@ -196,7 +196,7 @@ func flooded(ctx context.Context, c scenario.Cell, mount string, unit string, ou
 	if err := r.finish(); err != nil {
 		return err
 	}
-	if !c.Live {
+	if !c.Reader.Live {
 		start()
 	}
 	if err := <-read; err != nil {
@@ -282,14 +282,14 @@ func (r *reader) times(c scenario.Cell, stamps []flood.Stamp, inodes []uint64, u
 		if s.Called == 0 {
 			continue
 		}
-		if !c.Live {
+		if !c.Reader.Live {
 			cost.record(s.Returned - s.Called)
 		}
 		if open {
 			lateness.record(s.Called - s.Intended)
 		}
 	}
-	if c.Live && open {
+	if c.Reader.Live && open {
 		why := r.rank(c, inodes)
 		if why != "" {
 			out.Warnings = append(out.Warnings, why)
@@ -417,27 +417,21 @@ func inodesOf(files []*os.File) ([]uint64, error) {
 
 // describe starts the record of a cell with what was asked for.
 func describe(c scenario.Cell) result.Cell {
-	scope, readerMode, schedule := "fs", unread, c.Flood.Schedule
+	scope, schedule := "fs", c.Flood.Schedule
 	if c.Flood.PerInode {
 		scope = "inode"
-	}
-	if c.Live {
-		readerMode = "live"
-	}
-	if c.Realtime {
-		readerMode = "live, SCHED_FIFO"
 	}
 	if schedule == "" {
 		schedule = flood.Flat
 	}
 	return result.Cell{
-		ID: c.ID(), Scenario: c.Scenario, Arm: c.Arm.Name, FS: c.FS, CPUs: c.CPUs, Point: c.Point,
+		ID: c.ID(), Scenario: c.Scenario, Variant: string(c.Kernel), Arm: c.Arm.Name, FS: c.FS, CPUs: c.CPUs, Point: c.Point,
 		Params: result.Params{
 			Errors: c.Flood.Count, Schedule: string(schedule), Interval: c.Flood.Interval.Nanoseconds(),
 			Burst: c.Flood.Burst, Gap: c.Flood.Gap.Nanoseconds(), Seed: c.Flood.Seed,
 			Class: c.Flood.Class.String(), Errno: c.Flood.Errno.String(), Scope: scope,
 			Targets: c.Targets, Threads: max(c.Flood.Threads, 1), CPUs: c.Flood.CPUs, Context: c.Flood.Context,
-			Queue: c.Queue, Filler: c.Filler, Reader: readerMode,
+			Queue: c.Queue, Filler: c.Filler, Reader: c.Reader.String(),
 		},
 	}
 }

@@ -52,7 +52,7 @@ func openFan(c scenario.Cell, mount string) (*channel, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := fan.Open(fan.Config{Thread: c.Realtime})
+	g, err := fan.Open(fan.Config{Thread: c.Reader.Realtime})
 	restore()
 	if err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func openFan(c scenario.Cell, mount string) (*channel, error) {
 }
 
 func openWQ(c scenario.Cell, mount string) (*channel, error) {
-	q, err := wq.Open(wq.Config{Notes: int(c.Queue), Thread: c.Realtime})
+	q, err := wq.Open(wq.Config{Notes: int(c.Queue), Thread: c.Reader.Realtime})
 	if err != nil {
 		return nil, err
 	}

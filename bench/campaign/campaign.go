@@ -31,18 +31,23 @@ import (
 // Handler is the name under which the guest's init knows the driver.
 const Handler = "bench"
 
+// Kernel is an image to boot.
+type Kernel struct {
+	Image  string        // bzImage
+	Record result.Kernel // what is known of it; the guest adds release and command line
+}
+
 // Options say how a plan is carried out.
 type Options struct {
 	Plan    scenario.Plan
-	Image   string        // bzImage
-	Kernel  result.Kernel // what is known of it; the guest adds release and command line
-	Mode    result.Mode   // "" takes KVM where it boots, else icount for one CPU and TCG for more
+	Kernels map[scenario.Variant]Kernel // one for each that the plan boots
+	Mode    result.Mode                 // "" takes KVM where it boots, else icount for one CPU and TCG for more
 	MemMiB  int
 	Append  []string // further kernel arguments
 	Init    string   // static program with Handler, the guest's init; "" is this one
 	Dir     string   // where the record lands; "" is Parent/<time>-<Name>
 	Parent  string
-	Name    string // of the kernel
+	Name    string // of the run: its kernel
 	Command []string
 	Timeout time.Duration
 
@@ -133,7 +138,7 @@ func (c *campaign) boot(ctx context.Context, b scenario.Boot) error {
 	mode := c.mode(b.CPUs)
 	serial := b.ID + ".serial.log"
 	m := guest.Machine{
-		Kernel: c.Image, Mode: mode, CPUs: b.CPUs, MemMiB: c.MemMiB, Append: c.Append, Init: c.Init, Timeout: c.Timeout,
+		Kernel: c.Kernels[b.Kernel].Image, Mode: mode, CPUs: b.CPUs, MemMiB: c.MemMiB, Append: c.Append, Init: c.Init, Timeout: c.Timeout,
 		SerialLog: filepath.Join(c.dir, serial),
 	}
 	task := bench.Task{Mode: mode, Boot: b, Mounts: map[string]string{}}
@@ -147,7 +152,7 @@ func (c *campaign) boot(ctx context.Context, b scenario.Boot) error {
 	}
 	job.Payload = payload
 
-	rec := result.Boot{ID: b.ID, Mode: mode, CPUs: b.CPUs, MemMiB: c.MemMiB, Kernel: c.Kernel, Serial: serial, Verdict: "still running"}
+	rec := result.Boot{ID: b.ID, Mode: mode, CPUs: b.CPUs, MemMiB: c.MemMiB, Kernel: c.Kernels[b.Kernel].Record, Serial: serial, Verdict: "still running"}
 	if err := c.w.Boot(rec); err != nil {
 		return failed(ctx, err)
 	}
@@ -169,7 +174,7 @@ func (c *campaign) boot(ctx context.Context, b scenario.Boot) error {
 		}
 		return c.w.Cell(*r.Cell)
 	}
-	c.say("%s: %s, %s, %d cells", b.ID, modeInWords(mode), plural(b.CPUs, "CPU"), len(b.Cells))
+	c.say("%s: kernel %s, %s, %s, %d cells", b.ID, b.Kernel, modeInWords(mode), plural(b.CPUs, "CPU"), len(b.Cells))
 	out, err := guest.Run(ctx, m, job)
 	rec.QEMU, rec.WallSecs = out.QEMU, out.Wall.Round(time.Millisecond).Seconds()
 	rec.Kernel.Release, rec.Kernel.Cmdline = out.Hello.Release, out.Hello.Cmdline
@@ -204,7 +209,10 @@ func (c *campaign) say(format string, args ...any) {
 func describe(ctx context.Context, o Options) (*result.Run, bool) {
 	mode, why := result.TCG, "not asked for"
 	if o.Mode == "" || o.Mode == result.KVM {
-		mode, why = guest.Detect(ctx, o.Image)
+		for _, k := range o.Kernels { // any one tells
+			mode, why = guest.Detect(ctx, k.Image)
+			break
+		}
 	}
 	qemu, err := guest.QEMUVersion(ctx)
 	if err != nil {

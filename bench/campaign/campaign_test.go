@@ -3,6 +3,7 @@
 package campaign
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -21,25 +22,28 @@ import (
 	"wqfan/internal/need"
 )
 
-// options returns what a run on a built kernel takes, with wqfan as the
-// guest's init.
-func options(t *testing.T, variant string, sel scenario.Select) Options {
+// options returns what a run on built kernels takes, with wqfan as the guest's
+// init. An image that is named stands for all of them.
+func options(t *testing.T, image string, sel scenario.Select) Options {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("boots a guest")
-	}
-	im, err := kernel.Find(t.Context(), kernel.Options{Variant: variant})
-	if err != nil {
-		need.Missing(t, "needs the %s kernel: %v", variant, err)
 	}
 	plan, err := scenario.New(sel)
 	if err != nil {
 		t.Fatal(err)
 	}
+	kernels := map[scenario.Variant]Kernel{}
+	for _, v := range plan.Kernels() {
+		im, err := kernel.Find(t.Context(), kernel.Options{Variant: cmp.Or(image, string(v))})
+		if err != nil {
+			need.Missing(t, "needs the %s kernel: %v", v, err)
+		}
+		kernels[v] = Kernel{im.Path, result.Kernel{Variant: im.Variant, Base: im.Base, Series: im.Series, Config: im.Config, CC: im.CC}}
+	}
 	return Options{
-		Plan: plan, Image: im.Path, Name: "test", Mode: result.TCG, MemMiB: 512, Init: wqfan(t), Timeout: 5 * time.Minute,
-		Kernel: result.Kernel{Variant: im.Variant, Base: im.Base, Series: im.Series, Config: im.Config, CC: im.CC},
-		Dir:    filepath.Join(t.TempDir(), "run"), Say: t.Logf,
+		Plan: plan, Kernels: kernels, Name: "test", Mode: result.TCG, MemMiB: 512, Init: wqfan(t), Timeout: 5 * time.Minute,
+		Dir: filepath.Join(t.TempDir(), "run"), Say: t.Logf,
 	}
 }
 
@@ -88,7 +92,7 @@ func record(t *testing.T, ctx context.Context, o Options) (*result.Run, error) {
 // queue is full.
 func TestOverflow(t *testing.T) {
 	for _, cpus := range []int{1, 2} {
-		o := options(t, "patched", scenario.Select{Scenarios: []string{scenario.Overflow}, CPUs: []int{cpus}})
+		o := options(t, "", scenario.Select{Scenarios: []string{scenario.Overflow}, CPUs: []int{cpus}})
 		for i := range o.Plan.Boots {
 			o.Plan.Boots[i].Cells = slices.DeleteFunc(o.Plan.Boots[i].Cells, func(c scenario.Cell) bool { return c.Flood.Count > 10_000 })
 		}
@@ -141,7 +145,7 @@ func checkOverflow(t *testing.T, c result.Cell) {
 }
 
 func TestCorruption(t *testing.T) {
-	run, err := record(t, t.Context(), options(t, "patched", scenario.Select{Scenarios: []string{scenario.Corruption}, CPUs: []int{1}}))
+	run, err := record(t, t.Context(), options(t, "", scenario.Select{Scenarios: []string{scenario.Corruption}, CPUs: []int{1}}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +170,7 @@ func TestCorruption(t *testing.T) {
 func TestICountRepeats(t *testing.T) {
 	medians := make([]map[string]int64, 2)
 	for i := range medians {
-		o := options(t, "patched", scenario.Select{Scenarios: []string{scenario.Latency}, CPUs: []int{1}, Seed: 1})
+		o := options(t, "", scenario.Select{Scenarios: []string{scenario.Latency}, CPUs: []int{1}, Seed: 1})
 		o.Mode = result.ICount
 		run, err := record(t, t.Context(), o)
 		if err != nil {
@@ -211,7 +215,7 @@ func TestStock(t *testing.T) {
 
 // What was measured before an interruption stays, and says that it is not all.
 func TestInterrupted(t *testing.T) {
-	o := options(t, "patched", scenario.Select{Scenarios: []string{scenario.Overflow}, CPUs: []int{1, 2}})
+	o := options(t, "", scenario.Select{Scenarios: []string{scenario.Overflow}, CPUs: []int{1, 2}})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	o.Step = func(done, _ int, _ string) {
@@ -230,7 +234,7 @@ func TestInterrupted(t *testing.T) {
 
 // A guest that does not end in time loses only what it has not sent.
 func TestTimeout(t *testing.T) {
-	o := options(t, "patched", scenario.Select{Full: true, Scenarios: []string{scenario.Latency}, CPUs: []int{2}, FS: []string{"ext4"}})
+	o := options(t, "", scenario.Select{Full: true, Scenarios: []string{scenario.Latency}, CPUs: []int{2}, FS: []string{"ext4"}})
 	o.Timeout = 15 * time.Second
 	run, err := record(t, t.Context(), o)
 	if guest.ExitStatus(err) != guest.ExitHung {

@@ -93,11 +93,12 @@ func (q queue) String() string {
 // group is one cell over all boots that repeated it.
 type group struct {
 	place
-	arm   string
-	point string
-	queue queue
-	burst uint64
-	cells []result.Cell // at least one
+	arm     string
+	variant string
+	point   string
+	queue   queue
+	burst   uint64
+	cells   []result.Cell // at least one
 }
 
 // first stands for the group where repetitions cannot differ in meaning.
@@ -258,10 +259,17 @@ func newData(run *result.Run) *data {
 	}
 	type key struct {
 		place
-		scenario, arm, point string
+		scenario, variant, arm, point string
 	}
 	index := map[key]*group{}
 	arms := map[string]bool{}
+	variants := map[string]map[string]bool{} // by arm
+	for _, c := range run.Cells {
+		if variants[c.Arm] == nil {
+			variants[c.Arm] = map[string]bool{}
+		}
+		variants[c.Arm][c.Variant] = true
+	}
 	for _, c := range run.Cells {
 		switch {
 		case c.Err != "":
@@ -270,10 +278,14 @@ func newData(run *result.Run) *data {
 		case c.Account.Unexplained() != 0:
 			d.broken = append(d.broken, c)
 		}
-		k := key{place{d.boots[c.Boot].Mode, clean(c.FS), c.CPUs}, c.Scenario, clean(c.Arm), clean(c.Point)}
+		arm := clean(c.Arm)
+		if c.Variant != "patched" && len(variants[c.Arm]) > 1 {
+			arm += onKernel + clean(c.Variant)
+		}
+		k := key{place{d.boots[c.Boot].Mode, clean(c.FS), c.CPUs}, c.Scenario, c.Variant, arm, clean(c.Point)}
 		g := index[k]
 		if g == nil {
-			g = &group{place: k.place, arm: k.arm, point: k.point, queue: queue{c.Params.Queue, c.Params.Filler}, burst: c.Params.Errors}
+			g = &group{place: k.place, arm: k.arm, variant: k.variant, point: k.point, queue: queue{c.Params.Queue, c.Params.Filler}, burst: c.Params.Errors}
 			index[k] = g
 			d.groups[c.Scenario] = append(d.groups[c.Scenario], g)
 		}

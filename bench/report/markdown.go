@@ -592,12 +592,12 @@ func withInterval(m stat.Median) string {
 	return fmt.Sprintf("%s (95 %%: %s to %s)", figures3(m.Value), figures3(m.Lo), figures3(m.Hi))
 }
 
-// ratio compares a median with fanotify's at the same place and pace. Emulated
+// ratio compares a median with fanotify's on the same kernel, at the same place and pace. Emulated
 // CPUs give another time in each boot: they need enough for an interval.
 func ratio(g *group, here []*group) string {
 	for _, f := range here {
 		a, b := g.p50(readTime), f.p50(readTime)
-		if f.arm != "fan" || f.point != g.point || a.N == 0 || b.N == 0 || b.Value <= 0 ||
+		if arm, _, _ := strings.Cut(f.arm, onKernel); arm != "fan" || f.variant != g.variant || f.point != g.point || a.N == 0 || b.N == 0 || b.Value <= 0 ||
 			g.mode == result.TCG && (a.Warning != "" || b.Warning != "") {
 			continue
 		}

@@ -50,7 +50,12 @@ var armStyles = []armStyle{
 	{"wq", "watch_queue as the prototype improves it", green, []vg.Length{3, 2}, draw.PlusGlyph{}},
 }
 
+// onKernel stands between an arm and its kernel, where a run has the arm on the
+// patched kernel too.
+const onKernel = " on "
+
 func armRank(name string) int {
+	name, _, _ = strings.Cut(name, onKernel)
 	i := slices.IndexFunc(armStyles, func(s armStyle) bool { return s.name == name })
 	if i < 0 {
 		return len(armStyles)
@@ -64,7 +69,11 @@ func compareArms(a, b string) int {
 
 func styleOf(arm string) armStyle {
 	if i := armRank(arm); i < len(armStyles) {
-		return armStyles[i]
+		s := armStyles[i]
+		if _, kernel, ok := strings.Cut(arm, onKernel); ok {
+			s.name, s.about, s.dash = arm, s.about+"; on the kernel "+kernel, []vg.Length{2, 1}
+		}
+		return s
 	}
 	return armStyle{name: arm, color: grey, glyph: draw.CrossGlyph{}}
 }

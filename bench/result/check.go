@@ -45,8 +45,8 @@ type checker struct {
 type cellKey struct{ boot, id string }
 
 type combo struct {
-	scenario, arm, fs string
-	cpus              int
+	scenario, variant, arm, fs string
+	cpus                       int
 }
 
 func newChecker() *checker {
@@ -131,7 +131,7 @@ func (k *checker) cell(i int, c *Cell) error {
 	return nil
 }
 
-func comboOf(c *Cell) combo { return combo{c.Scenario, c.Arm, c.FS, c.CPUs} }
+func comboOf(c *Cell) combo { return combo{c.Scenario, c.Variant, c.Arm, c.FS, c.CPUs} }
 
 // checkCell checks c but for its histograms.
 func (k *checker) checkCell(at string, c *Cell) error {
@@ -144,7 +144,7 @@ func (k *checker) checkCell(at string, c *Cell) error {
 	if !k.boots[c.Boot] {
 		return invalid(at+"boot", "cell %q was measured in boot %q, which is not among the boots", c.ID, c.Boot)
 	}
-	for _, t := range []struct{ field, text string }{{"scenario", c.Scenario}, {"arm", c.Arm}, {"fs", c.FS}, {"point", c.Point}} {
+	for _, t := range []struct{ field, text string }{{"scenario", c.Scenario}, {"variant", c.Variant}, {"arm", c.Arm}, {"fs", c.FS}, {"point", c.Point}} {
 		if err := checkText(at+t.field, t.text, maxText); err != nil {
 			return err
 		}

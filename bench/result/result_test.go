@@ -436,7 +436,7 @@ func TestParse(t *testing.T) {
 		old, new string // replaced in valid
 		want     string
 	}{
-		{"newer", `"schema":1`, `"schema":2,"boots":7,"x":3`, "run.json: schema: 2 is newer than 1, the newest this wqfan reads: use the wqfan that wrote it, or a later one"},
+		{"newer", `"schema":1`, `"schema":3,"boots":7,"x":3`, "run.json: schema: 3 is newer than 2, the newest this wqfan reads: use the wqfan that wrote it, or a later one"},
 		{"no schema", `"schema":1,`, ``, "run.json: schema: missing: this is no record of a run"},
 		{"schema 0", `"schema":1`, `"schema":0`, "run.json: schema: 0 was never written"},
 		{"truncated", `}]}]}`, `}]`, "run.json: truncated: the JSON ends at byte 165 in the middle of a value: unexpected EOF"},

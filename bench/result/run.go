@@ -15,7 +15,7 @@ import (
 
 // Schema is the version of run.json. It changes when the meaning of a field
 // does; readers refuse a newer one.
-const Schema = 1
+const Schema = 2
 
 // Run is what one `wqfan run` did.
 type Run struct {
@@ -66,7 +66,7 @@ func (m Mode) Unit() string {
 // Kernel is what was booted.
 type Kernel struct {
 	Release string `json:"release"` // uname -r in the guest
-	Variant string `json:"variant"` // patched, stock, or the path the user gave
+	Variant string `json:"variant"` // stock, base, patched, or given: an image of the user's
 	Base    string `json:"base"`    // version the series was applied to, with the source's own revision
 	Series  string `json:"series"`  // hash of the patches applied, "" for none
 	Config  string `json:"config"`  // hash of the final .config
@@ -120,8 +120,9 @@ type Params struct {
 // Cell is one scenario with one set of parameters on one channel: the smallest
 // thing that is measured.
 type Cell struct {
-	ID       string `json:"id"` // scenario/fs/cpus/arm/point, unique in the boot
+	ID       string `json:"id"` // scenario/kernel/fs/cpus/arm/point, unique in the boot
 	Scenario string `json:"scenario"`
+	Variant  string `json:"variant,omitempty"` // how much of the series the kernel has: stock, base, patched; "" in schema 1: what is base now
 	Arm      string `json:"arm"`
 	FS       string `json:"fs"`
 	CPUs     int    `json:"cpus"`

@@ -1,11 +1,22 @@
 // SPDX-License-Identifier: MIT
 
-// Package scenario declares what is measured, as data: the arms (channels as
-// they are compared), the cells of each scenario, and the plans that `wqfan
-// run` makes of them. It measures nothing itself.
+// Package scenario declares what is measured, as data: the kernels and the arms
+// (channels as they are compared), the families of cells, and the plans that
+// `wqfan run` makes of them. It measures nothing itself.
 package scenario
 
-import "fmt"
+import "slices"
+
+// Variant is how much of the series a kernel has.
+type Variant string
+
+// The kernels that a plan boots.
+const (
+	Base    Variant = "base"    // what is needed to measure mainline's channels: a source, counters, an injector
+	Patched Variant = "patched" // the whole series
+)
+
+var variants = []Variant{Base, Patched}
 
 // Channel is the kernel interface behind an arm.
 type Channel string
@@ -20,25 +31,23 @@ const (
 type Arm struct {
 	Name     string
 	Channel  Channel
-	Deferred bool   // posted from fserror's worker; otherwise where the error happens
-	About    string // one line for people
+	Deferred bool      // posted from fserror's worker; otherwise where the error happens
+	Kernels  []Variant // that it is measured on
+	About    string    // one line for people
 }
 
+// runsOn says whether the arm is measured on a kernel.
+func (a Arm) runsOn(v Variant) bool { return slices.Contains(a.Kernels, v) }
+
+// fan is in every boot with a channel: the yardstick.
 var arms = []Arm{
-	{"fan", Fanotify, true, "mainline FAN_FS_ERROR"},
-	{"wq-base", WatchQueue, false, "watch_queue, mainline queue semantics, posted where the error happens"},
-	{"wq-base-worker", WatchQueue, true, "watch_queue, mainline queue semantics, posted from fserror's worker"},
+	{Name: "fan", Channel: Fanotify, Deferred: true, Kernels: []Variant{Base, Patched},
+		About: "mainline FAN_FS_ERROR"},
+	{Name: "wq-base", Channel: WatchQueue, Kernels: []Variant{Base},
+		About: "watch_queue, mainline queue semantics, posted where the error happens"},
+	{Name: "wq-base-worker", Channel: WatchQueue, Deferred: true, Kernels: []Variant{Base},
+		About: "watch_queue, mainline queue semantics, posted from fserror's worker"},
 }
 
 // Arms returns all arms in the order in which reports show them.
-func Arms() []Arm { return append([]Arm(nil), arms...) }
-
-// ArmByName finds an arm.
-func ArmByName(name string) (Arm, error) {
-	for _, a := range arms {
-		if a.Name == name {
-			return a, nil
-		}
-	}
-	return Arm{}, fmt.Errorf("no arm %q: `wqfan scenarios` lists them", name)
-}
+func Arms() []Arm { return slices.Clone(arms) }

@@ -24,8 +24,8 @@ func TestPlansAreWhole(t *testing.T) {
 					t.Errorf("full=%v: two cells are called %s", full, c.ID())
 				}
 				ids[c.ID()] = true
-				if c.CPUs != b.CPUs {
-					t.Errorf("%s is in a boot with %d CPUs", c.ID(), b.CPUs)
+				if c.CPUs != b.CPUs || c.Kernel != b.Kernel || !c.Arm.runsOn(b.Kernel) {
+					t.Errorf("%s is in a boot of kernel %s with %d CPUs", c.ID(), b.Kernel, b.CPUs)
 				}
 				if c.Scenario != Corruption && c.Flood.Count == 0 {
 					t.Errorf("%s makes no error", c.ID())
@@ -55,7 +55,7 @@ func TestPlansAreWhole(t *testing.T) {
 }
 
 func TestSelect(t *testing.T) {
-	p, err := New(Select{Scenarios: []string{Latency}, Arms: []string{"fan", "wq-base"}, FS: []string{"xfs"}, CPUs: []int{2}})
+	p, err := New(Select{Kernels: []Variant{Base}, Scenarios: []string{Latency}, Arms: []string{"fan", "wq-base"}, FS: []string{"xfs"}, CPUs: []int{2}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,12 +65,12 @@ func TestSelect(t *testing.T) {
 			got = append(got, c.ID())
 		}
 	}
-	want := []string{"latency/fs=xfs/cpus=2/arm=fan/pace=10ms", "latency/fs=xfs/cpus=2/arm=wq-base/pace=10ms"}
+	want := []string{"latency/kernel=base/fs=xfs/cpus=2/arm=fan/pace=10ms", "latency/kernel=base/fs=xfs/cpus=2/arm=wq-base/pace=10ms"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
 	for _, bad := range []Select{
-		{Scenarios: []string{"overflows"}}, {Arms: []string{"wq2"}}, {FS: []string{"zfs"}}, {CPUs: []int{0}},
+		{Kernels: []Variant{"stock"}}, {Scenarios: []string{"overflows"}}, {Arms: []string{"wq2"}}, {FS: []string{"zfs"}}, {CPUs: []int{0}},
 	} {
 		if _, err := New(bad); err == nil {
 			t.Errorf("%+v: no error", bad)
@@ -81,7 +81,7 @@ func TestSelect(t *testing.T) {
 // Repetitions differ in the order of the arms and in the schedules, and in
 // nothing else; the same seed gives the same plan.
 func TestBoots(t *testing.T) {
-	sel := Select{Scenarios: []string{Latency}, FS: []string{"ext4"}, Boots: 12, Seed: 3}
+	sel := Select{Kernels: []Variant{Base}, Scenarios: []string{Latency}, FS: []string{"ext4"}, Boots: 12, Seed: 3}
 	p, err := New(sel)
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +101,7 @@ func TestBoots(t *testing.T) {
 			seeds[c.Flood.Seed] = true
 		}
 		orders[order] = true
-		if len(strings.Fields(order)) != len(arms) {
+		if len(strings.Fields(order)) != len(compared) {
 			t.Errorf("%s measures%s", b.ID, order)
 		}
 	}
@@ -122,7 +122,7 @@ func TestBoots(t *testing.T) {
 }
 
 func TestSelectCells(t *testing.T) {
-	p, err := New(Select{Cells: []string{"queue=512/burst=100/", "fs=xfs/cpus=1/arm=fan/pace"}, Arms: []string{"fan"}})
+	p, err := New(Select{Cells: []string{"queue=512/burst=100/", "kernel=base/fs=xfs/cpus=1/arm=fan/pace"}, Arms: []string{"fan"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ import (
 )
 
 type selection struct {
+	Variant  []string `help:"Kernels: base or patched, see 'wqfan kernel build'; both where none is named." placeholder:"NAME"`
 	Scenario []string `arg:"" optional:"" help:"Scenarios; all where none is named. 'wqfan scenarios' lists them."`
 	Arm      []string `help:"Arms; all where none is named." placeholder:"NAME"`
 	FS       []string `name:"fs" help:"Filesystems: ext4, xfs." placeholder:"NAME"`
@@ -37,16 +38,19 @@ func (s selection) plan() (scenario.Plan, error) {
 	if s.Boots < 1 || s.Boots > maxBoots {
 		return scenario.Plan{}, fmt.Errorf("--boots %d: from 1 to %d", s.Boots, maxBoots)
 	}
-	return scenario.New(scenario.Select{Scenarios: s.Scenario, Arms: s.Arm, FS: s.FS, CPUs: s.CPUs, Cells: s.Cell, Full: s.Full, Boots: s.Boots, Seed: s.Seed})
+	var kernels []scenario.Variant
+	for _, v := range s.Variant {
+		kernels = append(kernels, scenario.Variant(v))
+	}
+	return scenario.New(scenario.Select{Kernels: kernels, Scenarios: s.Scenario, Arms: s.Arm, FS: s.FS, CPUs: s.CPUs, Cells: s.Cell, Full: s.Full, Boots: s.Boots, Seed: s.Seed})
 }
 
 type runCmd struct {
 	selection `embed:""`
 	Mode      string        `help:"auto, kvm, tcg or icount. auto takes KVM where a kernel boots under it, else icount for one CPU and tcg for more." enum:"auto,kvm,tcg,icount" default:"auto"`
 	ICount    bool          `name:"icount" help:"Short for --mode icount --cpus 1: guest time counts instructions."`
-	Variant   string        `help:"Kernel to build and boot: patched, base or stock; see wqfan kernel build." enum:"patched,base,stock" default:"patched"`
 	Source    string        `help:"Kernel source, a directory or tarball; see 'wqfan kernel build --help'." env:"KSRC" placeholder:"PATH"`
-	Kernel    string        `help:"Boot this bzImage instead of building one." type:"existingfile" placeholder:"FILE"`
+	Kernel    string        `help:"Boot this bzImage instead of building the kernel that --variant names, patched where it names none." type:"existingfile" placeholder:"FILE"`
 	Mem       int           `help:"MiB of guest memory." default:"1024"`
 	Append    []string      `help:"Further kernel argument; may be given again." sep:"none" placeholder:"ARG"`
 	Timeout   time.Duration `help:"Bound on one boot." default:"30m"`
@@ -71,6 +75,14 @@ func (r *runCmd) check() error {
 	}
 	if r.Mode == string(result.ICount) && len(r.CPUs) == 0 {
 		r.CPUs = []int{1}
+	}
+	if r.Kernel != "" {
+		if len(r.Variant) == 0 {
+			r.Variant = []string{string(scenario.Patched)}
+		}
+		if len(r.Variant) > 1 {
+			return fmt.Errorf("--kernel %s stands for one kernel, and --variant names %d", r.Kernel, len(r.Variant))
+		}
 	}
 	if r.Mem < minMem {
 		return fmt.Errorf("--mem %d: a guest needs at least %d MiB", r.Mem, minMem)
@@ -104,21 +116,24 @@ func (r *runCmd) Run(ctx context.Context) error {
 		return usage(errors.New("nothing to run: the selection takes no cell of the matrix"))
 	}
 	o := campaign.Options{
-		Plan: plan, Mode: result.Mode(r.Mode), MemMiB: r.Mem, Append: r.Append, Dir: r.Out, Parent: "reports/local",
+		Plan: plan, Kernels: map[scenario.Variant]campaign.Kernel{}, Mode: result.Mode(r.Mode), MemMiB: r.Mem, Append: r.Append, Dir: r.Out, Parent: "reports/local",
 		Command: os.Args[1:], Timeout: r.Timeout,
 	}
 	if r.Mode == "auto" {
 		o.Mode = ""
 	}
-	if r.Kernel != "" {
-		o.Image, o.Name, o.Kernel = r.Kernel, "given", result.Kernel{Variant: "given"}
-	} else {
-		im, err := kernel.Build(ctx, kernel.Options{Source: r.Source, Variant: r.Variant, Progress: kernel.NewProgress(os.Stderr)})
+	for _, v := range plan.Kernels() {
+		if r.Kernel != "" {
+			o.Kernels[v], o.Name = campaign.Kernel{Image: r.Kernel, Record: result.Kernel{Variant: "given"}}, "given"
+			continue
+		}
+		im, err := kernel.Build(ctx, kernel.Options{Source: r.Source, Variant: string(v), Progress: kernel.NewProgress(os.Stderr)})
 		if err != nil {
 			return noKernel(ctx, err)
 		}
-		o.Image, o.Name = im.Path, im.Release+"-"+im.Variant
-		o.Kernel = result.Kernel{Variant: im.Variant, Base: im.Base, Series: im.Series, Config: im.Config, CC: im.CC}
+		o.Kernels[v] = campaign.Kernel{Image: im.Path,
+			Record: result.Kernel{Variant: im.Variant, Base: im.Base, Series: im.Series, Config: im.Config, CC: im.CC}}
+		o.Name = im.Release
 	}
 	show := newMeter(plan.Cells())
 	o.Say, o.Step = show.say, show.step
