@@ -221,7 +221,7 @@ func flooded(ctx context.Context, c scenario.Cell, mount string, unit string, ou
 	if err := r.account(ledger.Injected{Attempted: rep.Attempted, Refused: rep.Refused}, stamps, out); err != nil {
 		return err
 	}
-	if out.Params.Reader != unread && out.Account.Lost() > 0 {
+	if c.Reader.Live && out.Account.Lost() > 0 {
 		out.Timeline = timeline(stamps, r.receipts, r.signals, ch.sequenced)
 	}
 	inodes, err := inodesOf(targets)
@@ -262,9 +262,6 @@ func (r *reader) account(in ledger.Injected, stamps []flood.Stamp, out *result.C
 	}
 	return nil
 }
-
-// unread is the reader of a cell that starts when all errors are reported.
-const unread = "unread"
 
 // ErrIdentity says that a run could not account for every error.
 var ErrIdentity = errors.New("the accounting identity is broken")
