@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+
+package report
+
+import (
+	"slices"
+	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg/draw"
+
+	"wqfan/bench/result"
+)
+
+// figures returns the plots that there is data for.
+func figures(d *data) []*figure {
+	var out []*figure
+	for _, p := range places(d.groups[overflow]) {
+		for _, yes := range []bool{false, true} {
+			if gs := filled(at(d.groups[overflow], p), yes); len(gs) > 0 {
+				out = append(out, fateFigure(d, p, gs, yes))
+			}
+		}
+	}
+	if gs := filled(d.groups[overflow], false); len(gs) > 0 {
+		out = append(out, keptFigure(d, gs))
+	}
+	for _, m := range modes {
+		gs := filter(inMode(d.groups[latency], m), func(g *group) bool { return g.hist(readTime) != nil })
+		if len(gs) > 0 {
+			out = append(out, latencyFigure(d, m, gs))
+		}
+	}
+	for _, m := range modes {
+		if gs := swept(inMode(d.groups[loss], m)); len(gs) > 0 {
+			out = append(out, lossFigure(d, m, gs))
+		}
+	}
+	return out
+}
+
+// kernelNote is the line that says what was booted, for a plot that travels alone.
+func (d *data) kernelNote(gs []*group) string {
+	var releases []string
+	for _, g := range gs {
+		k := d.boots[g.first().Boot].Kernel
+		s := "Linux " + clean(k.Release)
+		if k.Variant != "" {
+			s += " (" + clean(k.Variant) + ")"
+		}
+		if !slices.Contains(releases, s) {
+			releases = append(releases, s)
+		}
+	}
+	s := strings.Join(releases, ", ")
+	if !d.run.Complete {
+		s += "; the run is not complete"
+	}
+	return s
+}
+
+// modeNote says what a number of guest time means.
+func modeNote(m result.Mode) string {
+	switch m {
+	case result.ICount:
+		return "Mode icount: guest time counts instructions of the one CPU, not nanoseconds."
+	case result.TCG:
+		return "Mode tcg: loss semantics only; the CPUs are emulated, and no number here is time of hardware."
+	case result.KVM:
+		return "Mode kvm: nanoseconds of the guest's clock."
+	}
+	return "Mode host: nanoseconds of the machine's clock."
+}
+
+// armEntry is the legend entry of a channel, with its line where the figure
+// has lines.
+func armEntry(arm string, line bool) entry {
+	s := styleOf(arm)
+	return entry{arm, func(c *draw.Canvas) {
+		if mid := c.Center().Y; line {
+			c.StrokeLine2(s.line(), c.Min.X, mid, c.Max.X, mid)
+		}
+		c.DrawGlyphNoClip(s.marker(), c.Center())
+	}}
+}
+
+func armEntries(arms []string, lines bool) []entry {
+	var out []entry
+	for _, a := range arms {
+		out = append(out, armEntry(a, lines))
+	}
+	return out
+}
+
+// missed is the cross over a point whose injector fell short of its rate.
+var missed = draw.GlyphStyle{Color: black, Radius: 6, Shape: draw.CrossGlyph{}}
+
+// addLine draws xys in the arm's style, with markers at marks.
+func addLine(p *plot.Plot, arm string, xys, marks plotter.XYs) {
+	s := styleOf(arm)
+	if len(xys) > 1 {
+		p.Add(&plotter.Line{XYs: xys, LineStyle: s.line()})
+	}
+	if len(marks) > 0 {
+		g := s.marker()
+		p.Add(&plotter.Scatter{XYs: marks, GlyphStyleFunc: func(int) draw.GlyphStyle { return g }})
+	}
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"wqfan/bench/result"
+)
+
+func (d *doc) head() {
+	d.para("# fanotify against watch_queue: filesystem errors on %s", d.kernels())
+	verdict := status(d.data)
+	if !d.run.Complete || len(d.failed) > 0 || len(d.broken) > 0 {
+		verdict = "**" + verdict + "**"
+	}
+	d.para("%s", verdict)
+}
+
+// status is the run in one sentence.
+func status(d *data) string {
+	r := d.run
+	var s string
+	switch {
+	case !r.Complete:
+		s = fmt.Sprintf("INCOMPLETE: %s of %s cells were measured: %s.", count(uint64(len(r.Cells))), count(uint64(r.Planned)), cmp.Or(oneLine(r.Reason), "no reason is recorded"))
+	case len(d.failed) > 0:
+		s = fmt.Sprintf("FAILED in %s of %s.", count(uint64(len(d.failed))), plural(uint64(len(r.Cells)), "cell", "cells"))
+	default:
+		s = fmt.Sprintf("Complete: %s in %s.", plural(uint64(len(r.Cells)), "cell", "cells"), plural(uint64(len(r.Boots)), "boot", "boots"))
+	}
+	var injected, silent uint64
+	for i := range r.Cells {
+		if c := &r.Cells[i]; c.Err == "" {
+			injected += c.Account.Injected
+			silent += c.Account.Silent
+		}
+	}
+	switch {
+	case len(d.broken) > 0:
+		s += fmt.Sprintf(" The account does not close in %s.", plural(uint64(len(d.broken)), "cell", "cells"))
+	case injected > 0:
+		s += fmt.Sprintf(" Of %s errors none is unexplained; lost silently: %s.", count(injected), count(silent))
+	}
+	return s
+}
+
+// kernels names what was booted.
+func (d *data) kernels() string {
+	var out []string
+	for _, b := range d.run.Boots {
+		s := "Linux " + cmp.Or(oneLine(b.Kernel.Release), "(unknown)")
+		if v := oneLine(b.Kernel.Variant); v != "" {
+			s += " (" + v + ")"
+		}
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return cmp.Or(strings.Join(out, ", "), "no kernel: nothing was booted")
+}
+
+// problems lists, before any number, what went wrong.
+func (d *doc) problems() {
+	var list []string
+	for _, b := range d.run.Boots {
+		if b.Verdict == "ok" {
+			continue
+		}
+		s := fmt.Sprintf("boot `%s` did not end well: %s", oneLine(b.ID), cmp.Or(oneLine(b.Verdict), "no verdict is recorded"))
+		if b.Serial != "" {
+			s += fmt.Sprintf("; its console is in [%s](%s)", oneLine(b.Serial), oneLine(b.Serial))
+		}
+		list = append(list, s)
+	}
+	for _, c := range d.failed {
+		list = append(list, fmt.Sprintf("cell `%s` failed: %s", oneLine(c.ID), oneLine(c.Err)))
+	}
+	for _, c := range d.broken {
+		list = append(list, fmt.Sprintf("cell `%s` does not add up: %v", oneLine(c.ID), c.Account))
+	}
+	if len(list) == 0 {
+		return
+	}
+	d.para("## What went wrong")
+	const most = 20
+	for i, s := range list {
+		if i == most {
+			fmt.Fprintf(d, "- and %s more: see run.json\n", count(uint64(len(list)-most)))
+			break
+		}
+		fmt.Fprintf(d, "- %s\n", s)
+	}
+	d.WriteByte('\n')
+}
+
+func (d *doc) setup() {
+	d.para("## What ran")
+	add := func(k, v string) {
+		if v = oneLine(v); v != "" {
+			fmt.Fprintf(d, "- %s: %s\n", k, shorten(v))
+		}
+	}
+	var kernels []string
+	for _, b := range d.run.Boots {
+		k := b.Kernel
+		s := "base " + cmp.Or(k.Base, "unknown") + ", series " + cmp.Or(hash(k.Series), "none") + ", config " + cmp.Or(hash(k.Config), "unknown") + ", " + k.CC
+		if !slices.Contains(kernels, s) {
+			kernels = append(kernels, s)
+			add("kernel", k.Release+" ("+k.Variant+"): "+strings.TrimSuffix(s, ", "))
+		}
+	}
+	for _, m := range modes {
+		var boots []string
+		for _, b := range d.run.Boots {
+			if b.Mode == m {
+				boots = append(boots, fmt.Sprintf("%s, %d MiB", cpuCount(b.CPUs), b.MemMiB))
+			}
+		}
+		if len(boots) > 0 {
+			_, means, _ := strings.Cut(modeNote(m), ": ")
+			add("mode "+string(m), strings.Join(slices.Compact(boots), "; ")+": "+means)
+		}
+	}
+	h := d.run.Host
+	host := []string{}
+	for _, s := range []string{h.CPU, plural(uint64(max(0, h.CPUs)), "CPU", "CPUs"), h.QEMU} {
+		if s != "" && s != "0 CPUs" {
+			host = append(host, s)
+		}
+	}
+	if h.Kernel != "" {
+		host = append(host, "Linux "+h.Kernel)
+	}
+	add("host", strings.Join(host, ", "))
+	add("KVM", h.KVM)
+	if h.Go != "" || h.Revision != "" {
+		add("wqfan", cmp.Or(hash(h.Revision), "unknown revision")+", "+h.Go)
+	}
+	if !d.run.Started.IsZero() {
+		add("started", d.run.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
+	}
+	for _, a := range d.arms {
+		add("channel `"+a+"`", styleOf(a).about)
+	}
+	d.WriteByte('\n')
+}
+
+// shorten keeps the essentials to a line or two; run.json has all of it.
+func shorten(s string) string {
+	const most = 160
+	r := []rune(s)
+	if len(r) <= most {
+		return s
+	}
+	return strings.TrimRight(string(r[:most]), " ") + " …"
+}
+
+// hash shortens a hash for people; run.json has all of it.
+func hash(s string) string {
+	s, dirty := strings.CutSuffix(s, "+dirty")
+	if len(s) > 12 {
+		s = s[:12]
+	}
+	if dirty {
+		s += "+dirty"
+	}
+	return s
+}
+
+func (d *doc) again() {
+	d.para("## Again")
+	commands := [][2]string{
+		{"wqfan report .", "this report, offline, from " + result.RunFile + " and hdr/"},
+		{"benchstat -col /arm " + result.BenchFile, "the channels side by side"},
+	}
+	if len(d.run.Command) > 0 {
+		var words []string
+		for _, w := range d.run.Command {
+			if w == "" || strings.ContainsAny(w, " \t\n\"'`$\\|&;<>()*?#~") {
+				w = "'" + strings.ReplaceAll(clean(w), "'", `'\''`) + "'"
+			}
+			words = append(words, w)
+		}
+		commands = slices.Insert(commands, 0, [2]string{"wqfan " + strings.Join(words, " "), "measure anew"})
+	}
+	d.WriteString("```\n")
+	for _, c := range commands {
+		fmt.Fprintf(d, "%-31s # %s\n", c[0], c[1])
+	}
+	d.WriteString("```\n")
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+
+package report
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg/draw"
+
+	"wqfan/bench/result"
+)
+
+func (d *doc) loss() {
+	gs := d.groups[loss]
+	if len(gs) == 0 {
+		return
+	}
+	d.para("## Loss: rate of errors against a reader that reads all the time")
+	d.para("Rates are errors per second of guest time; under icount a second is 1,000,000,000 instructions. The reader: %s. "+
+		"\"No loss\" allows for errors that are known only by count, \"all in detail\" does not. %s", readers(gs), detailNote)
+	for _, m := range modes {
+		mode := inMode(gs, m)
+		if len(mode) == 0 {
+			continue
+		}
+		d.sweep(m, swept(mode))
+		d.embed("loss-" + string(m))
+		d.flatOut(m, flatOut(mode))
+	}
+}
+
+// sweep compares the channels at the rates that each of them was asked for.
+func (d *doc) sweep(m result.Mode, gs []*group) {
+	if len(gs) == 0 {
+		return
+	}
+	d.para("Mode %s, open loop: every channel is asked for the same rates, and shares are of the errors at the highest of them; \"made\" is how much of it the injector achieved. A rate counts for \"up to\" only where that is %.0f %% or more. %s",
+		m, 100*reached, bootsNote(gs))
+	t := &table{heads: []string{"where", "channel", "all in detail up to /s>", "no loss up to /s>", "highest rate /s>", "made %>", "in detail %>", "by count %>", "lost, told %>", "**lost silently %**>", "warnings"}}
+	for _, p := range places(gs) {
+		here := at(gs, p)
+		top := common(here)
+		for _, a := range armsOf(here) {
+			series := swept(ofArm(here, a))
+			row := []string{p.String(), a, rateUpTo(series, (*group).inDetail), rateUpTo(series, (*group).lossless)}
+			if i := slices.IndexFunc(series, func(g *group) bool { return g.asked() == top }); i >= 0 {
+				g := series[i]
+				made := percent(min(100, 100*g.rate()/g.asked()))
+				if g.late() {
+					made += " ×"
+				}
+				row = append(row, append([]string{figures3(top), made}, g.shares()...)...)
+			} else {
+				row = append(row, "–", "–", "–", "–", "–", "–")
+			}
+			t.add(append(row, strings.TrimSpace(d.short(series)+" "+d.mark(series...)))...)
+		}
+	}
+	d.table(t)
+	d.guarantee(gs)
+	lo, hi := spans(gs, func(g *group) float64 { return float64(g.burst) * float64(g.first().Params.Interval) / 1e6 })
+	length := figures3(lo) + " ms"
+	if lo != hi {
+		length += " to " + figures3(hi) + " ms"
+	}
+	var room []string
+	for _, a := range armsOf(gs) {
+		room = append(room, a+" "+queuesOf(ofArm(gs, a))[0].String())
+	}
+	d.para("A trial lasts errors × interval, here %s of guest time. A trial as short as that lets a queue hide a deficit, of at most its capacity (%s records).", length, strings.Join(room, ", "))
+}
+
+// shares writes what became of the group's errors, in per cent.
+func (g *group) shares() []string {
+	return []string{percent(g.share(detailed)), percent(g.share(coalesced)), told(percent(g.share(lostTold)), g), bold(percent(g.share(lostMute)))}
+}
+
+// flatOut shows cells whose rate is the channel's own doing.
+func (d *doc) flatOut(m result.Mode, gs []*group) {
+	if len(gs) == 0 {
+		return
+	}
+	d.para("Mode %s, flat out (closed loop: a slower channel slows its own injector, rates differ per arm): no comparison of channels. %s", m, bootsNote(gs))
+	t := &table{heads: []string{"where", "channel", "errors>", "achieved rate /s>", "in detail %>", "by count %>", "lost, told %>", "**lost silently %**>", "warnings"}}
+	for _, g := range gs {
+		row := append([]string{g.place.String(), g.arm, count(g.burst), figures3(g.rate())}, g.shares()...)
+		t.add(append(row, d.mark(g))...)
+	}
+	d.table(t)
+	d.guarantee(gs)
+}
+
+// common returns the highest rate that all channels were asked for, or 0.
+func common(gs []*group) float64 {
+	var top float64
+	for _, g := range gs {
+		same := filter(gs, func(o *group) bool { return o.asked() == g.asked() })
+		if len(armsOf(same)) == len(armsOf(gs)) {
+			top = max(top, g.asked())
+		}
+	}
+	return top
+}
+
+// short returns the footnote mark of a channel that was not offered the rates
+// that the others were, if it was not.
+func (d *doc) short(series []*group) string {
+	var rates []string
+	for _, g := range series {
+		if g.late() {
+			rates = append(rates, fmt.Sprintf("%s %% of %s/s", percent(100*g.rate()/g.asked()), figures3(g.asked())))
+		}
+	}
+	if len(rates) == 0 {
+		return ""
+	}
+	return d.note(fmt.Sprintf("the injector fell short of the rate, so that the channel met less than the rate says: it made %s", strings.Join(rates, ", ")))
+}
+
+// lossFigure shows what is lost, and what only counted, against the offered rate.
+func lossFigure(d *data, m result.Mode, gs []*group) *figure {
+	type quantity struct {
+		label string
+		of    func(*result.Cell) uint64
+	}
+	quantities := []quantity{
+		{"lost, reader told", func(c *result.Cell) uint64 { return c.Account.Signalled }},
+		{"lost silently", func(c *result.Cell) uint64 { return c.Account.Silent }},
+		{"known only by count", func(c *result.Cell) uint64 { return c.Account.Coalesced }},
+	}
+	note := ""
+	if !slices.ContainsFunc(gs, func(g *group) bool { return g.share(quantities[1].of) > 0 }) {
+		quantities = slices.Delete(quantities, 1, 2)
+		note = " No error was lost silently."
+	}
+	var rates []float64
+	short := false
+	for _, g := range gs {
+		rates = append(rates, g.asked())
+		short = short || g.late()
+	}
+	arms := armsOf(gs)
+	side := func(string) float64 { return 1 }
+	if once(m, gs) {
+		side = sideBySide(rates, arms)
+		note += " Channels at one rate stand side by side."
+	}
+	wheres := places(gs)
+	panels := make([][]*plot.Plot, len(quantities))
+	for i, q := range quantities {
+		for _, w := range wheres {
+			p := panel(fmt.Sprintf("%v: %s", w, q.label))
+			p.X.Label.Text = "errors asked for per second of guest time"
+			p.Y.Label.Text = "share of the errors"
+			logAxis(&p.X, rates)
+			p.X.Min, p.X.Max = p.X.Min*side(arms[0]), p.X.Max*side(arms[len(arms)-1])
+			shareAxis(&p.Y, 4, 4)
+			for _, a := range arms {
+				series := swept(ofArm(at(gs, w), a))
+				var line, late plotter.XYs
+				for _, g := range series {
+					xy := plotter.XY{X: g.asked() * side(a), Y: g.share(q.of)}
+					line = append(line, xy)
+					if g.late() {
+						late = append(late, xy)
+					}
+				}
+				if once(m, gs) {
+					addLine(p, a, nil, line)
+				} else {
+					addLine(p, a, line, line)
+				}
+				if len(late) > 0 {
+					p.Add(&plotter.Scatter{XYs: late, GlyphStyleFunc: func(int) draw.GlyphStyle { return missed }})
+				}
+			}
+			panels[i] = append(panels[i], p)
+		}
+	}
+	shareAxes(panels)
+	f := &figure{
+		name: "loss-" + string(m), panels: panels,
+		title:  fmt.Sprintf("Loss against the rate asked for, with a reader that reads all the time (%s)", m),
+		legend: armEntries(armsOf(gs), !once(m, gs)),
+		alt:    "Share of the errors that was lost, and that was known only by count, against the rate that every channel was asked for, by channel.",
+		notes:  []string{fmt.Sprintf("%s; reader: %s. Open loop.%s", d.kernelNote(gs), readers(gs), note), modeNote(m), bootsNote(gs)},
+	}
+	if short {
+		f.legend = append(f.legend, entry{fmt.Sprintf("the injector made less than %.0f %% of the rate", 100*reached), func(c *draw.Canvas) {
+			c.DrawGlyphNoClip(missed, c.Center())
+		}})
+	}
+	return f
+}
+
+// sideBySide returns by which factor a channel's markers leave their rate on a
+// logarithmic axis, so that those of one rate do not lie on each other.
+func sideBySide(rates []float64, arms []string) func(arm string) float64 {
+	rates = slices.Compact(slices.Sorted(slices.Values(rates)))
+	step := 0.08 // decades: the width of a marker
+	for i := 1; i < len(rates); i++ {
+		step = min(step, math.Log10(rates[i]/rates[i-1])/float64(len(arms)+1))
+	}
+	return func(arm string) float64 {
+		return math.Pow(10, step*(float64(slices.Index(arms, arm))-float64(len(arms)-1)/2))
+	}
+}
