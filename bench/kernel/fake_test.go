@@ -93,6 +93,7 @@ func (f fakeTree) write(t *testing.T) string {
 		"Makefile":                                     fmt.Sprintf(fakeMakefile, major, minor, f.before),
 		"Kconfig":                                      "\n",
 		"fs/fserror.c":                                 f.source,
+		"fs/xfs/libxfs/xfs_fs.h":                       "/* header */\n",
 		"scripts/kconfig/merge_config.sh":              fakeMerge,
 		"samples/fanotify/fs-monitor.c":                "int main(void) { return 0; }\n",
 		"samples/watch_queue/watch_test.c":             "int main(void) { return 1; }\n",

@@ -60,12 +60,13 @@ func (im *Image) Dir() string { return filepath.Dir(im.Path) }
 func (im *Image) Headers() string { return filepath.Join(im.Dir(), "include") }
 
 // File is a file of the kernel's source tree that the entry keeps: the samples
-// of both channels, and every file that the series adds.
+// of both channels, XFS's own header, and every file that the series adds.
 func (im *Image) File(name string) string { return filepath.Join(im.Dir(), "src", name) }
 
 // keptFiles are the files of the tree that tests compile, beside those which
 // the series adds.
 var keptFiles = []string{
+	"fs/xfs/libxfs/xfs_fs.h",
 	"samples/fanotify/fs-monitor.c",
 	"samples/watch_queue/watch_test.c",
 	"tools/testing/selftests/kselftest.h",
