@@ -24,6 +24,10 @@ const (
 	// Other is an event of the same channel that is no filesystem error: a
 	// file access in a fanotify group, a key change in a watch queue.
 	Other
+	// Fragment is what came of a filesystem's record whose beginning, and
+	// with it the error itself, was lost: Record.Bytes and Record.Missing. It
+	// stands for no error and no loss; a Lost tells of that.
+	Fragment
 )
 
 // String returns the kind in lower case.
@@ -37,28 +41,33 @@ func (k Kind) String() string {
 		return "removed"
 	case Other:
 		return "other"
+	case Fragment:
+		return "fragment"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
 // Field is a set of Event fields.
-type Field uint16
+type Field uint32
 
 // The fields that a channel may or may not report.
 const (
-	HasFSID   Field = 1 << iota // FSID
-	HasInode                    // Ino and Gen
-	HasHandle                   // Handle
-	HasClass                    // Class
-	HasErrno                    // Errno
-	HasRange                    // Pos and Len
-	HasCount                    // Count
-	HasSeq                      // Seq
-	HasTime                     // Time
-	HasPID                      // PID
-	HasPIDFD                    // PIDFD
-	HasWatch                    // Watch
-	HasRecord                   // Record
+	HasFSID     Field = 1 << iota // FSID
+	HasInode                      // Ino and Gen
+	HasHandle                     // Handle
+	HasClass                      // Class
+	HasErrno                      // Errno
+	HasRange                      // Pos and Len
+	HasCount                      // Count
+	HasSeq                        // Seq
+	HasTime                       // Time
+	HasPID                        // PID
+	HasPIDFD                      // PIDFD
+	HasWatch                      // Watch
+	HasRecord                     // Record, all of it
+	HasBroken                     // Record, but not all of it: Record.Missing
+	HasMagic                      // Magic
+	HasLocation                   // IP
 )
 
 // FSID identifies a mounted filesystem: statfs(2)'s f_fsid, its two 32-bit
@@ -76,26 +85,25 @@ type Handle struct {
 	Bytes []byte
 }
 
-// Record is what a filesystem adds about its own error: the filesystem's magic
-// (statfs f_type), a type code of that filesystem, and bytes that only it
-// defines. In an event that is no filesystem error it is the channel's own
-// record, whole: Magic is 0 and Type is the channel's type of record. Bytes
-// points into the buffer of the source and is valid until its next read.
-type Record struct {
-	Magic uint32
-	Type  uint32
-	Bytes []byte
-}
+// Loss is what a Lost event tells of beside the events in Count.
+type Loss uint8
+
+const (
+	LostParts   Loss = 1 << iota // parts of records, of errors that are not lost themselves
+	LostRemoval                  // at least one Removed
+)
 
 // Event is one piece of news from a channel. Only the fields in Has are data.
 type Event struct {
 	Kind  Kind
 	Has   Field
+	Loss  Loss  // of a Lost with a Count
 	Class Class // enum fserror_type, linux/fserror.h
 	Watch uint8 // the caller's id of the watch, where the channel has one
 	Errno Errno // positive error number
 
 	FSID   FSID
+	Magic  uint32 // the kind of filesystem: statfs(2)'s f_type, linux/magic.h
 	Ino    uint64 // inode number
 	Gen    uint32 // inode generation
 	PID    int32  // the task that reported the error; a kworker since Linux 7.0
@@ -109,6 +117,7 @@ type Event struct {
 	Seq   uint64 // sequence number on the filesystem, from 1
 	Time  int64  // when the kernel reported the error: CLOCK_MONOTONIC, ns
 	Recv  int64  // when the event was read: CLOCK_MONOTONIC, ns; always set by a source
+	IP    uint64 // address in the kernel of the code that reported the error
 
 	Record Record
 }
@@ -140,6 +149,7 @@ func (e Event) String() string {
 	put(HasErrno, " %s", e.Errno.String()) // not its Error
 	put(HasClass, " class=%v", e.Class)
 	put(HasFSID, " fsid=%v", e.FSID)
+	put(HasMagic, " magic=%#x", e.Magic)
 	put(HasInode, " ino=%d gen=%d", e.Ino, e.Gen)
 	put(HasHandle, " handle=%#x:%x", e.Handle.Type, e.Handle.Bytes)
 	put(HasRange, " pos=%d len=%d", e.Pos, e.Len)
@@ -148,9 +158,20 @@ func (e Event) String() string {
 	put(HasTime, " time=%d", e.Time)
 	put(HasPID, " pid=%d", e.PID)
 	put(HasWatch, " watch=%d", e.Watch)
-	put(HasRecord, " record=%#x/%d:%x", e.Record.Magic, e.Record.Type, e.Record.Bytes)
-	if e.Kind == Lost && !e.Is(HasCount) {
+	put(HasLocation, " ip=%#x", e.IP)
+	put(HasRecord, " record=%v", e.Record)
+	put(HasBroken, " broken=%v", e.Record)
+	switch {
+	case e.Kind != Lost:
+	case !e.Is(HasCount):
 		b.WriteString(" count=unknown")
+	default:
+		if e.Loss&LostParts != 0 {
+			b.WriteString(" and parts")
+		}
+		if e.Loss&LostRemoval != 0 {
+			b.WriteString(" and a removal")
+		}
 	}
 	return b.String()
 }

@@ -28,11 +28,14 @@ func TestEventString(t *testing.T) {
 		{fserr.Event{Kind: fserr.Removed, Has: fserr.HasWatch, Watch: 3}, "removed watch=3"},
 		{fserr.Event{Kind: fserr.Other, Has: fserr.HasRecord, Record: fserr.Record{Type: 1, Bytes: []byte{0xab}}}, "other record=0x0/1:ab"},
 		{fserr.Event{
-			Kind: fserr.Error, Has: math.MaxUint16, Class: fserr.DataLost, Watch: 1, Errno: fserr.EFSCORRUPTED,
+			Kind: fserr.Error, Has: math.MaxUint32 &^ fserr.HasBroken, Class: fserr.DataLost, Watch: 1, Errno: fserr.EFSCORRUPTED,
 			FSID: fserr.FSID{0xabc, 1 << 31}, Ino: 12, Gen: 34, PID: 56, PIDFD: 7, Handle: fserr.Handle{Type: 0x81, Bytes: []byte{1, 2}},
-			Pos: -4096, Len: 512, Count: 2, Seq: 99, Time: 1e9, Recv: 2e9, Record: fserr.Record{Magic: 0xef53, Type: 4, Bytes: []byte{0xff}},
-		}, "error EFSCORRUPTED class=data-lost fsid=00000abc.80000000 ino=12 gen=34 handle=0x81:0102 pos=-4096 len=512 count=2 " +
-			"seq=99 time=1000000000 pid=56 watch=1 record=0xef53/4:ff"},
+			Pos: -4096, Len: 512, Count: 2, Seq: 99, Time: 1e9, Recv: 2e9, Magic: 0xef53, IP: 0xffffffff81000000, Record: fserr.Record{Magic: 0xef53, Type: 4, Bytes: []byte{0xff}},
+		}, "error EFSCORRUPTED class=data-lost fsid=00000abc.80000000 magic=0xef53 ino=12 gen=34 handle=0x81:0102 pos=-4096 len=512 count=2 " +
+			"seq=99 time=1000000000 pid=56 watch=1 ip=0xffffffff81000000 record=0xef53/4:ff"},
+		{fserr.Event{Kind: fserr.Lost, Has: fserr.HasCount, Loss: fserr.LostParts | fserr.LostRemoval}, "lost count=0 and parts and a removal"},
+		{fserr.Event{Kind: fserr.Error, Has: fserr.HasBroken, Record: fserr.Record{Magic: 0xef53, Type: 1, Missing: 2, Bytes: []byte{1}}},
+			"error broken=0xef53/1:01 without parts 2"},
 	} {
 		if got := test.event.String(); got != test.want {
 			t.Errorf("got  %s\nwant %s", got, test.want)
@@ -70,7 +73,7 @@ func TestEventIs(t *testing.T) {
 
 func TestKindString(t *testing.T) {
 	for kind, want := range map[fserr.Kind]string{
-		fserr.Error: "error", fserr.Lost: "lost", fserr.Removed: "removed", fserr.Other: "other", 0: "kind 0", 77: "kind 77",
+		fserr.Error: "error", fserr.Lost: "lost", fserr.Removed: "removed", fserr.Other: "other", fserr.Fragment: "fragment", 0: "kind 0", 77: "kind 77",
 	} {
 		if got := kind.String(); got != want {
 			t.Errorf("got %q, want %q", got, want)

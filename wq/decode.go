@@ -15,9 +15,12 @@ var native = binary.NativeEndian
 // gave, into e and returns the number of bytes it takes. It is pure, and
 // allocates only for an error.
 //
-//   - WATCH_TYPE_FS_ERROR becomes an Error with all that the record says.
-//   - WATCH_TYPE_META becomes a Lost without a count, mainline does not count,
-//     or a Removed; see [RemovalID].
+//   - WATCH_TYPE_FS_ERROR becomes an Error with all that the record says. If
+//     the filesystem's own record follows in parts, or did not fit anywhere, the
+//     event has it as a broken one of which all is missing.
+//   - WATCH_TYPE_CHAIN, a part of such a record, becomes a Fragment. A [Queue]
+//     puts the parts together.
+//   - WATCH_TYPE_META becomes a Lost or a Removed; see [RemovalID].
 //   - Everything else becomes an Other; see [DecodeKey].
 //
 // Of Removed and Other events the Record has the type of the record
@@ -41,13 +44,11 @@ func Decode(b []byte, e *fserr.Event) (int, error) {
 	e.Has = fserr.HasWatch
 	switch t := recordType(b); {
 	case t == TypeFSError:
-		if n < fsErrorSize {
-			return n, malformed("fs_error_notification", "length %d, want %d", n, fsErrorSize)
-		}
-		decodeFSError(b, info, e)
+		return n, decodeFSError(b, info, e)
+	case t == TypeChain:
+		return n, decodePart(b, e)
 	case t == TypeMeta && b[offSubtype] == metaLoss:
-		e.Kind = fserr.Lost
-		e.Watch, e.Has = 0, 0 // the loss is the queue's
+		decodeLoss(b, info, e)
 	case t == TypeMeta && b[offSubtype] == metaRemoval:
 		e.Kind = fserr.Removed
 		e.Record = fserr.Record{Type: t, Bytes: b}
@@ -60,24 +61,113 @@ func Decode(b []byte, e *fserr.Event) (int, error) {
 	return n, nil
 }
 
-func decodeFSError(b []byte, info uint32, e *fserr.Event) {
-	_ = b[fsErrorSize-1]
+func decodeFSError(b []byte, info uint32, e *fserr.Event) error {
+	if len(b) < fsErrorSizeV1 {
+		return malformed("fs_error_notification", "length %d, want %d", len(b), fsErrorSizeV1)
+	}
 	e.Kind = fserr.Error
 	e.Class = fserr.Class(b[offSubtype])
 	e.Seq = native.Uint64(b[offSeq:])
 	e.Time = int64(native.Uint64(b[offTime:]))
 	e.Errno = fserr.Errno(native.Uint32(b[offError:]))
 	e.FSID = fserr.FSID{native.Uint32(b[offFSID:]), native.Uint32(b[offFSID+4:])}
-	e.Has |= fserr.HasClass | fserr.HasSeq | fserr.HasTime | fserr.HasErrno | fserr.HasFSID
+	has := e.Has | fserr.HasClass | fserr.HasSeq | fserr.HasTime | fserr.HasErrno | fserr.HasFSID
 	if info&fsErrorInfoInode != 0 {
 		e.Ino = native.Uint64(b[offIno:])
 		e.Gen = native.Uint32(b[offGen:])
-		e.Has |= fserr.HasInode
+		has |= fserr.HasInode
 	}
 	if info&fsErrorInfoRange != 0 {
 		e.Pos = int64(native.Uint64(b[offPos:]))
 		e.Len = native.Uint64(b[offLen:])
-		e.Has |= fserr.HasRange
+		has |= fserr.HasRange
+	}
+	if len(b) < fsErrorSize {
+		e.Has = has
+		return nil
+	}
+	e.Magic = native.Uint32(b[offMagic:])
+	has |= fserr.HasMagic
+	if info&fsErrorInfoLocation != 0 {
+		if len(b) < locationSize {
+			return malformed("fs_error_location_notification", "length %d, want %d", len(b), locationSize)
+		}
+		e.IP = native.Uint64(b[offIP:])
+		has |= fserr.HasLocation
+	}
+	if t := native.Uint32(b[offRecordType:]); t != 0 {
+		e.Record = fserr.Record{Magic: e.Magic, Type: t, Missing: fserr.AllParts}
+		has |= fserr.HasBroken
+		if info&fsErrorInfoChain != 0 {
+			n := chainLen(b)
+			if n == 0 || n > chainDataMax {
+				return malformed("watch_chain_ref", "chain_len %d, want 1 to %d", n, chainDataMax)
+			}
+			e.Record.Missing = firstParts(partsOf(n))
+		}
+	}
+	e.Has = has
+	return nil
+}
+
+// chainID and chainLen read the struct watch_chain_ref of a first note.
+func chainID(b []byte) uint32  { return native.Uint32(b[len(b)-chainRefSize:]) }
+func chainLen(b []byte) uint32 { return native.Uint32(b[len(b)-chainRefSize+offRefLen:]) }
+
+// partsOf returns how many parts carry n bytes.
+func partsOf(n uint32) int { return int(n+chainPartData-1) / chainPartData }
+
+// firstParts returns the set of the first n parts.
+func firstParts(n int) fserr.Parts { return fserr.AllParts >> (fserr.MaxParts - n) }
+
+// decodePart decodes a part of a chain. Its index is from 1 to fserr.MaxParts if
+// there is no error.
+func decodePart(b []byte, e *fserr.Event) error {
+	if len(b) < chainSize {
+		return malformed("watch_notification_chain", "length %d, want at least %d", len(b), chainSize)
+	}
+	index, last := partIndex(b), partIsLast(b)
+	data := b[chainSize:]
+	switch {
+	case index < 1 || index > fserr.MaxParts:
+		return malformed("watch_notification_chain", "index %d, want 1 to %d", index, fserr.MaxParts)
+	case len(data) > chainPartData || len(data) == 0:
+		return malformed("watch_notification_chain", "%d bytes of data, want 1 to %d", len(data), chainPartData)
+	case !last && len(data) < chainPartData:
+		return malformed("watch_notification_chain", "%d bytes of data in a part that is not the last, want %d", len(data), chainPartData)
+	}
+	e.Kind = fserr.Fragment
+	e.Record = fserr.Record{Missing: fserr.AllParts, Bytes: data}
+	if last {
+		e.Record.Missing = firstParts(index)
+	}
+	e.Record.Missing &^= 1 << (index - 1)
+	e.Has |= fserr.HasBroken
+	return nil
+}
+
+func partIndex(b []byte) int   { return int(native.Uint16(b[offChainIndex:])) }
+func partIsLast(b []byte) bool { return native.Uint16(b[offChainFlags:])&chainLast != 0 }
+
+// decodeLoss decodes both kinds of losses: mainline's is the queue's and has no
+// count.
+func decodeLoss(b []byte, info uint32, e *fserr.Event) {
+	e.Kind = fserr.Lost
+	if len(b) < lossSize {
+		e.Watch, e.Has = 0, 0
+		return
+	}
+	e.Count = native.Uint64(b[offLost:])
+	e.Has |= fserr.HasCount
+	if info&lossInfoWatch == 0 {
+		e.Watch = 0
+		e.Has &^= fserr.HasWatch
+	}
+	if info&lossInfoParts != 0 {
+		e.Loss |= fserr.LostParts
+	}
+	if info&lossInfoRemoval != 0 {
+		e.Loss |= fserr.LostRemoval
 	}
 }
 

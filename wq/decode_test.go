@@ -164,7 +164,7 @@ func TestFilterSpec(t *testing.T) {
 func TestParseStats(t *testing.T) {
 	const head = "pos:\t0\nflags:\t04000\nmnt_id:\t14\nino:\t9\n"
 	s, err := parseStats([]byte(head + "watch_queue notes:32 depth:5 posted:10 filtered:1 lost:3\nwatch id:1 posted:4 filtered:1 lost:0\nwatch id:255 posted:6 filtered:0 lost:3\n"))
-	want := Stats{Notes: 32, Depth: 5, Posted: 10, Filtered: 1, Lost: 3, Watches: []WatchStats{{1, 4, 1, 0}, {255, 6, 0, 3}}}
+	want := Stats{Notes: 32, Depth: 5, Posted: 10, Filtered: 1, Lost: 3, Watches: []WatchStats{{ID: 1, Posted: 4, Filtered: 1}, {ID: 255, Posted: 6, Lost: 3}}}
 	if diff := cmp.Diff(want, s); err != nil || diff != "" {
 		t.Error(err, diff)
 	}

@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"wqfan/fserr"
 )
 
 // Filter lets records into a queue: those of one type, with one of the
@@ -38,6 +40,95 @@ func (q *Queue) SetFilter(filters []Filter) error {
 	return q.r.Do("IOC_WATCH_QUEUE_SET_FILTER", func(fd int) error {
 		return ioctl(fd, iocSetFilter, arg)
 	}, nil)
+}
+
+// FSRule lets filesystem errors into a queue: those that agree with each of its
+// fields that is not zero (struct watch_fs_rule, linux/watch_queue.h of the
+// series).
+type FSRule struct {
+	Classes []fserr.Class // one of these
+	Errno   fserr.Errno
+	Magic   uint32 // of the kind of filesystem, statfs(2)'s f_type
+	Ino     uint64 // inode number; an error of no inode has none
+}
+
+// SetFSFilter lets only those filesystem errors into the queue that one of the
+// rules lets in, up to 16 of them, beside what SetFilter asks for. No rules let
+// everything in again. On a kernel without the series the error wraps
+// [errors.ErrUnsupported].
+func (q *Queue) SetFSFilter(rules []FSRule) error {
+	spec, err := newFSFilterSpec(rules)
+	if err != nil {
+		return err
+	}
+	return q.seriesIoctl("IOC_WATCH_QUEUE_SET_FS_FILTER", iocSetFSFilter, unsafe.Pointer(spec), patchFSFilter, nil)
+}
+
+// newFSFilterSpec returns nil for no rules.
+func newFSFilterSpec(rules []FSRule) (*fsFilterSpec, error) {
+	if len(rules) == 0 {
+		return nil, nil
+	}
+	if len(rules) > maxRules {
+		return nil, fmt.Errorf("%d rules: the kernel takes at most %d: %w", len(rules), maxRules, unix.EINVAL)
+	}
+	spec := &fsFilterSpec{n: uint32(len(rules))}
+	for i, r := range rules {
+		k := fsRule{error: int32(r.Errno), magic: r.Magic, ino: r.Ino}
+		for _, c := range r.Classes {
+			if c > maxSubtype {
+				return nil, fmt.Errorf("rule %d: %v: the kernel's rules know 0 to %d: %w", i, c, maxSubtype, unix.EINVAL)
+			}
+			k.classes |= 1 << c
+			k.flags |= ruleClasses
+		}
+		if r.Errno != 0 {
+			k.flags |= ruleError
+		}
+		if r.Magic != 0 {
+			k.flags |= ruleMagic
+		}
+		if r.Ino != 0 {
+			k.flags |= ruleIno
+		}
+		spec.rules[i] = k
+	}
+	return spec, nil
+}
+
+// Reserve keeps notes of a queue for records of one type with certain subtypes
+// (struct watch_queue_reserve, linux/watch_queue.h of the series).
+type Reserve struct {
+	Type     uint32  // TypeKey, TypeFSError
+	Subtypes []uint8 // an error's class, a KeyChange; 0 to 31, none for all of these
+	Slots    uint32  // fewer than the queue has notes
+}
+
+// SetReserve keeps notes of the queue: whatever else is in it, so many records of
+// the kind find room. It replaces an earlier reserve; no Slots remove it. On a
+// kernel without the series the error wraps [errors.ErrUnsupported].
+func (q *Queue) SetReserve(r Reserve) error {
+	spec, err := newReserveSpec(r)
+	if err != nil {
+		return err
+	}
+	return q.seriesIoctl("IOC_WATCH_QUEUE_SET_RESERVE", iocSetReserve, unsafe.Pointer(&spec), patchReserve, map[error]string{
+		unix.EINVAL: "the reserve must be smaller than the queue, and of a type that the kernel has, but not TypeMeta",
+	})
+}
+
+func newReserveSpec(r Reserve) (reserveSpec, error) {
+	spec := reserveSpec{typ: r.Type, slots: r.Slots}
+	for _, s := range r.Subtypes {
+		if s > maxSubtype {
+			return spec, fmt.Errorf("reserve: subtype %d: the kernel's reserve knows 0 to %d: %w", s, maxSubtype, unix.EINVAL)
+		}
+		spec.subtypes |= 1 << s
+	}
+	if len(r.Subtypes) == 0 {
+		spec.subtypes = 1<<32 - 1
+	}
+	return spec, nil
 }
 
 // newFilterSpec returns nil for no filters.

@@ -18,12 +18,13 @@ import (
 )
 
 // MaxNotes is the longest queue that mainline makes (watch_queue_set_size,
-// kernel/watch_queue.c).
+// kernel/watch_queue.c). With the series the bound is
+// fs.watch_queue_max_notes.
 const MaxNotes = 512
 
-// Unsized leaves a queue without notes. All that is posted to it is lost, and
-// the kernel signals nothing: this is how it behaves between pipe2(2) and
-// IOC_WATCH_QUEUE_SET_SIZE.
+// Unsized leaves a queue without notes. All that is posted to it is lost: this
+// is how it behaves between pipe2(2) and IOC_WATCH_QUEUE_SET_SIZE. Mainline
+// signals nothing then.
 const Unsized = -1
 
 // Config describes a queue. Its zero value is a sensible queue.
@@ -31,6 +32,13 @@ type Config struct {
 	// Notes is how many records the queue holds, 0 for MaxNotes. The kernel
 	// rounds it up to whole pages of 32.
 	Notes int
+	// LossCount asks for losses that have a count, one for each watch, and
+	// are told at once, ahead of older records (WATCH_QUEUE_LOSS_COUNT).
+	LossCount bool
+	// ChainWhole asks that a record which takes several notes is either
+	// posted whole or lost as one error (WATCH_QUEUE_CHAIN_WHOLE). Otherwise
+	// each part may be lost on its own.
+	ChainWhole bool
 	// BufferSize is the size of the read buffer in bytes, 0 for 64 KiB, which
 	// a full queue of MaxNotes fits. A record takes up to 127 bytes.
 	BufferSize int
@@ -43,8 +51,9 @@ type Config struct {
 
 // Queue is a notification pipe. It implements [fserr.Source].
 type Queue struct {
-	r     *stream.Reader
-	write *os.File // without a writer the pipe would be at its end
+	r      *stream.Reader
+	chains chains
+	write  *os.File // without a writer the pipe would be at its end
 }
 
 var _ fserr.Source = (*Queue)(nil)
@@ -62,19 +71,24 @@ func Open(cfg Config) (*Queue, error) {
 		return nil, os.NewSyscallError("pipe2 O_NOTIFICATION_PIPE", err)
 	}
 	write := os.NewFile(uintptr(fds[1]), "watch queue")
+	q := &Queue{write: write}
 	r, err := stream.New(fds[0], stream.Config{
 		Name:     "watch queue",
 		Size:     cfg.BufferSize,
 		TooSmall: unix.ENOBUFS,
-		Decode:   Decode,
+		Decode:   q.chains.decode,
+		Dry:      q.chains.dry,
 		Thread:   cfg.Thread,
 	})
 	if err != nil {
 		write.Close()
 		return nil, err
 	}
-	q := &Queue{r: r, write: write}
-	if err := q.setSize(cfg.Notes); err != nil {
+	q.r = r
+	if err = q.setSize(cfg.Notes); err == nil {
+		err = q.setOptions(cfg)
+	}
+	if err != nil {
 		q.Close()
 		return nil, err
 	}
@@ -91,9 +105,43 @@ func (q *Queue) setSize(notes int) error {
 	return q.r.Do(fmt.Sprintf("IOC_WATCH_QUEUE_SET_SIZE %d", notes), func(fd int) error {
 		return unix.IoctlSetInt(fd, iocSetSize, notes)
 	}, map[error]string{
-		unix.EINVAL: fmt.Sprintf("mainline takes 1 to %d", MaxNotes),
-		unix.EPERM:  "raise fs.pipe-user-pages-soft and fs.pipe-user-pages-hard, or use CAP_SYS_RESOURCE",
+		unix.EINVAL: fmt.Sprintf("mainline takes 1 to %d, the series up to fs.watch_queue_max_notes", MaxNotes),
+		unix.EPERM:  "raise fs.pipe-max-size, fs.pipe-user-pages-soft and fs.pipe-user-pages-hard, or use CAP_SYS_RESOURCE",
 	})
+}
+
+// setOptions is IOC_WATCH_QUEUE_SET_OPTIONS.
+func (q *Queue) setOptions(cfg Config) error {
+	var o queueOptions
+	if cfg.LossCount {
+		o.flags |= lossCount
+	}
+	if cfg.ChainWhole {
+		o.flags |= chainWhole
+	}
+	if o.flags == 0 {
+		return nil
+	}
+	patch := patchLossCount
+	if cfg.ChainWhole {
+		patch = patchChains
+	}
+	return q.seriesIoctl("IOC_WATCH_QUEUE_SET_OPTIONS", iocSetOptions, unsafe.Pointer(&o), patch, nil)
+}
+
+// seriesIoctl is an ioctl of the pipe that a patch of the series adds.
+func (q *Queue) seriesIoctl(op string, request uintptr, arg unsafe.Pointer, patch string, remedy map[error]string) error {
+	return q.r.Do(op, func(fd int) error {
+		return unsupported(ioctl(fd, request, arg), patch)
+	}, remedy)
+}
+
+// unsupported says which patch adds the ioctl that the kernel does not know.
+func unsupported(err error, patch string) error {
+	if err == unix.ENOTTY {
+		return fmt.Errorf("%w: %w (the kernel lacks the patch %q)", errors.ErrUnsupported, err, patch)
+	}
+	return err
 }
 
 // Point is where the kernel posts an error to a queue.
@@ -117,6 +165,17 @@ func (p Point) String() string {
 	return fmt.Sprintf("point %d", uint8(p))
 }
 
+// flags returns the FS_ERROR_WATCH_* that the point means.
+func (p Point) flags(path string) (uint32, error) {
+	switch p {
+	case Direct:
+		return 0, nil
+	case Deferred:
+		return fsErrorWatchDeferred, nil
+	}
+	return 0, fmt.Errorf("watch %s: %v: %w", path, p, unix.EINVAL)
+}
+
 // Watch adds the errors of the filesystem that path is on. Its events carry id
 // as Watch. It opens path to read for the length of the call and needs
 // CAP_SYS_ADMIN in the filesystem's user namespace.
@@ -124,30 +183,56 @@ func (p Point) String() string {
 // Mainline has no such source. On a kernel without the project's series the
 // error wraps [errors.ErrUnsupported].
 func (q *Queue) Watch(path string, id uint8, at Point) error {
-	var flags uint32
-	switch at {
-	case Direct:
-	case Deferred:
-		flags = fsErrorWatchDeferred
-	default:
-		return fmt.Errorf("watch %s: %v: %w", path, at, unix.EINVAL)
+	flags, err := at.flags(path)
+	if err != nil {
+		return err
 	}
-	return q.watchErrors("watch errors of "+path, path, fsErrorWatch{watchID: int32(id), flags: flags})
+	return q.watchPath("watch errors of "+path, path, fsErrorWatch{watchID: int32(id), flags: flags})
 }
 
-// Unwatch undoes Watch. A Removed event follows what is queued already.
+// WatchLocation is Watch, but its events also say where in the kernel the error
+// was noticed ([fserr.HasLocation]). It needs CAP_SYS_ADMIN in the initial user
+// namespace and the right to see addresses in /proc/kallsyms.
+func (q *Queue) WatchLocation(path string, id uint8, at Point) error {
+	flags, err := at.flags(path)
+	if err != nil {
+		return err
+	}
+	return q.watchPath("watch errors of "+path, path, fsErrorWatch{watchID: int32(id), flags: flags | fsErrorWatchLocation})
+}
+
+// Unwatch undoes Watch and WatchLocation. A Removed event follows what is queued
+// already.
 func (q *Queue) Unwatch(path string) error {
-	return q.watchErrors("unwatch errors of "+path, path, fsErrorWatch{watchID: -1})
+	return q.watchPath("unwatch errors of "+path, path, fsErrorWatch{watchID: -1})
+}
+
+// WatchFile adds the errors of one file, which must be open for reading or
+// writing, and no others. It needs no privilege. The events carry id as Watch and
+// numbers of their own as Seq; they never have a Record, which may tell of other
+// files. The watch does not hold the file: a Removed event ends it when the
+// kernel forgets the inode, which it cannot while the file is open.
+func (q *Queue) WatchFile(file *os.File, id uint8) error {
+	return q.watchFile("watch errors of the file "+file.Name(), file, fsErrorWatch{watchID: int32(id), flags: fsErrorWatchFile})
+}
+
+// UnwatchFile undoes WatchFile. A Removed event follows what is queued already.
+func (q *Queue) UnwatchFile(file *os.File) error {
+	return q.watchFile("unwatch errors of the file "+file.Name(), file, fsErrorWatch{watchID: -1, flags: fsErrorWatchFile})
 }
 
 // Patches of the series that a kernel may lack.
 const (
-	patchSource   = "fserror: notify pipes of filesystem errors"
-	patchCounters = "watch_queue: count what each watch posts, filters and loses"
+	patchSource    = "fserror: notify pipes of filesystem errors"
+	patchCounters  = "watch_queue: count what each watch posts, filters and loses"
+	patchLossCount = "watch_queue: tell how much has been lost, and by whom, at once"
+	patchFSFilter  = "watch_queue: filter filesystem errors by what they are about"
+	patchReserve   = "watch_queue: let slots be reserved for some notifications"
+	patchChains    = "watch_queue: post notifications that are longer than a note"
 )
 
-// watchErrors is FS_IOC_WATCH_ERRORS.
-func (q *Queue) watchErrors(op, path string, w fsErrorWatch) error {
+// watchPath is FS_IOC_WATCH_ERRORS on a file that is opened for it.
+func (q *Queue) watchPath(op, path string, w fsErrorWatch) error {
 	return q.r.Do(op, func(fd int) error {
 		// O_NONBLOCK: opening a FIFO must not wait for its other end.
 		file, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
@@ -155,19 +240,42 @@ func (q *Queue) watchErrors(op, path string, w fsErrorWatch) error {
 			return os.NewSyscallError("open", err)
 		}
 		defer unix.Close(file)
-		w.queueFD = int32(fd)
-		err = ioctl(file, fsIocWatchErrors, unsafe.Pointer(&w))
-		if err == unix.ENOTTY {
-			return fmt.Errorf("%w: %w (the kernel lacks the patch %q)", errors.ErrUnsupported, err, patchSource)
-		}
-		return err
+		return watchErrors(fd, file, w)
 	}, map[error]string{
-		unix.EPERM:   "needs CAP_SYS_ADMIN in the filesystem's user namespace",
+		unix.EPERM:   "needs CAP_SYS_ADMIN in the filesystem's user namespace, for the location in the initial one, and kernel.kptr_restrict below 2",
 		unix.EINVAL:  "the kernel's own filesystems cannot be watched",
 		unix.EBUSY:   "this queue watches this filesystem already",
 		unix.EBADSLT: "this queue does not watch this filesystem",
-		unix.EAGAIN:  "raise RLIMIT_NOFILE, which bounds a user's watches too",
+		unix.EAGAIN:  tooManyWatches,
 	})
+}
+
+// watchFile is FS_IOC_WATCH_ERRORS on an open file.
+func (q *Queue) watchFile(op string, file *os.File, w fsErrorWatch) error {
+	return q.r.Do(op, func(fd int) error {
+		raw, err := file.SyscallConn()
+		if err != nil {
+			return err
+		}
+		var answer error
+		if err := raw.Control(func(file uintptr) { answer = watchErrors(fd, int(file), w) }); err != nil {
+			return err
+		}
+		return answer
+	}, map[error]string{
+		unix.EBADF:   "open the file for reading or writing, not with O_PATH",
+		unix.EINVAL:  "files of the kernel's own filesystems cannot be watched, and no single file on a kernel without the patch \"fserror: let a pipe watch the errors of a single file\"",
+		unix.EBUSY:   "this queue watches this file already",
+		unix.EBADSLT: "this queue does not watch this file",
+		unix.EAGAIN:  tooManyWatches,
+	})
+}
+
+const tooManyWatches = "raise RLIMIT_NOFILE, which bounds a user's watches too"
+
+func watchErrors(queue, file int, w fsErrorWatch) error {
+	w.queueFD = int32(queue)
+	return unsupported(ioctl(file, fsIocWatchErrors, unsafe.Pointer(&w)), patchSource)
 }
 
 // WatchKey adds the changes of a key or keyring (keyctl(2) KEYCTL_WATCH_KEY):
@@ -194,7 +302,7 @@ func (q *Queue) watchKey(op string, key, id int) error {
 		unix.ENOKEY:     "no such key",
 		unix.EBUSY:      "this queue watches this key already",
 		unix.EBADSLT:    "this queue does not watch this key",
-		unix.EAGAIN:     "raise RLIMIT_NOFILE, which bounds a user's watches too",
+		unix.EAGAIN:     tooManyWatches,
 	})
 }
 
@@ -204,11 +312,20 @@ func (q *Queue) watchKey(op string, key, id int) error {
 // A deadline in the past makes Read a poll: it returns what is queued at this
 // moment, or os.ErrDeadlineExceeded.
 //
-// Lost says that the queue was full, see Config.Notes, and stands behind the
-// last record that went in before. Mainline does not count what is lost, and
-// poll(2) does not announce a loss that nothing follows. Read finds it all the
-// same, because it asks read(2) until that answers EAGAIN before it waits.
+// Lost says that the queue was full, see Config.Notes. With Config.LossCount it
+// comes first and has a count. Otherwise it has none and stands behind the last
+// record that went in before, and mainline's poll(2) does not announce one that
+// nothing follows. Read finds it all the same, because it asks read(2) until that
+// answers EAGAIN before it waits.
+//
+// A filesystem's own record that takes several notes is put together: the event
+// comes when all of it has been read. If parts are missing, it has
+// [fserr.HasBroken], or is a [fserr.Fragment] if the error itself is. That the
+// last parts are missing shows when the queue has been empty for some time after
+// a loss. No more than 64 records are put together at a time; the oldest is given
+// up for another. Give each watch an id of its own.
 func (q *Queue) Read(ctx context.Context, events []fserr.Event) (int, error) {
+	q.chains.release()
 	return q.r.Read(ctx, events)
 }
 

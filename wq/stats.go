@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 )
 
 // Stats says what became of the records that sources posted to the queue since
@@ -13,10 +15,13 @@ import (
 type Stats struct {
 	Notes uint64 // records that the queue can hold
 	Depth uint64 // records in it now
+	High  uint64 // the most that were ever in it; 0 if the kernel does not tell
 
 	Posted   uint64 // went in
 	Filtered uint64 // kept out by the filter
 	Lost     uint64 // found it full
+
+	PartsLost uint64 // parts of longer records that found it full on their own, not in Lost
 
 	Watches []WatchStats // those that exist now; the totals above also know the removed ones
 }
@@ -25,6 +30,7 @@ type Stats struct {
 type WatchStats struct {
 	ID                     uint8
 	Posted, Filtered, Lost uint64
+	PartsLost              uint64
 }
 
 // Stats reads the kernel's counters from the pipe's fdinfo (proc(5)). The
@@ -44,15 +50,19 @@ func parseStats(b []byte) (Stats, error) {
 	found := false
 	for line := range bytes.Lines(b) {
 		var err error
-		switch {
-		case bytes.HasPrefix(line, []byte("watch_queue ")):
+		if rest, ok := bytes.CutPrefix(line, []byte("watch_queue ")); ok {
 			found = true
-			_, err = fmt.Sscanf(string(line), "watch_queue notes:%d depth:%d posted:%d filtered:%d lost:%d\n",
-				&s.Notes, &s.Depth, &s.Posted, &s.Filtered, &s.Lost)
-		case bytes.HasPrefix(line, []byte("watch id:")):
+			err = parseCounts(rest, map[string]*uint64{"notes": &s.Notes, "depth": &s.Depth,
+				"posted": &s.Posted, "filtered": &s.Filtered, "lost": &s.Lost},
+				map[string]*uint64{"high": &s.High, "parts_lost": &s.PartsLost})
+		} else if rest, ok := bytes.CutPrefix(line, []byte("watch ")); ok {
 			var w WatchStats
-			_, err = fmt.Sscanf(string(line), "watch id:%d posted:%d filtered:%d lost:%d\n",
-				&w.ID, &w.Posted, &w.Filtered, &w.Lost)
+			var id uint64
+			err = parseCounts(rest, map[string]*uint64{"id": &id, "posted": &w.Posted, "filtered": &w.Filtered, "lost": &w.Lost},
+				map[string]*uint64{"parts_lost": &w.PartsLost})
+			if w.ID = uint8(id); err == nil && id > 255 {
+				err = fmt.Errorf("watch id %d", id)
+			}
 			s.Watches = append(s.Watches, w)
 		}
 		if err != nil {
@@ -63,6 +73,29 @@ func parseStats(b []byte) (Stats, error) {
 		return Stats{}, errNoCounters
 	}
 	return s, nil
+}
+
+// parseCounts reads the words "name:number" of a line, in any order. It must have
+// those of must, and may have more.
+func parseCounts(line []byte, must, may map[string]*uint64) error {
+	seen := 0
+	for word := range bytes.FieldsSeq(line) {
+		name, value, _ := strings.Cut(string(word), ":")
+		to, ok := must[name]
+		if ok {
+			seen++
+		} else if to = may[name]; to == nil {
+			continue // of a later kernel
+		}
+		var err error
+		if *to, err = strconv.ParseUint(value, 10, 64); err != nil {
+			return err
+		}
+	}
+	if seen != len(must) {
+		return fmt.Errorf("%d of %d numbers", seen, len(must))
+	}
+	return nil
 }
 
 // errNoCounters is what Stats gives on a kernel without the series.

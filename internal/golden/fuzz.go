@@ -38,10 +38,11 @@ func Fuzz(t *testing.T, b []byte, least int, decode Decoder) {
 		if n < least {
 			t.Fatalf("a record of %d bytes", n)
 		}
-		if e.Kind < fserr.Error || e.Kind > fserr.Other {
+		if e.Kind < fserr.Error || e.Kind > fserr.Fragment {
 			t.Fatalf("kind %v", e.Kind)
 		}
-		if e.Is(fserr.HasHandle) != (len(e.Handle.Bytes) > 0) || e.Is(fserr.HasRecord) != (len(e.Record.Bytes) > 0) {
+		if e.Is(fserr.HasHandle) != (len(e.Handle.Bytes) > 0) || len(e.Record.Bytes) > 0 && e.Has&(fserr.HasRecord|fserr.HasBroken) == 0 ||
+			e.Is(fserr.HasRecord|fserr.HasBroken) || e.Is(fserr.HasBroken) != (e.Record.Missing != 0) {
 			t.Fatalf("fields and bytes disagree: %v", e)
 		}
 		within(t, b[:n], e.Handle.Bytes)

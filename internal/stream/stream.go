@@ -25,6 +25,10 @@ import (
 // A Decoder decodes the first record of b into e and returns its length. With
 // an error it returns how many bytes to skip to the next record, or 0 when
 // that cannot be known. It keeps nothing of b but what e points to.
+//
+// A decoder with a state may leave e.Kind 0, which is no event: it has taken the
+// record in, or, with a length of 0, has no room for more in this batch. And it
+// may return an event with a length of 0, before it takes the record.
 type Decoder func(b []byte, e *fserr.Event) (int, error)
 
 // DefaultSize is the size in bytes of a read buffer that nobody chose: it holds
@@ -37,7 +41,11 @@ type Config struct {
 	Size     int           // of the read buffer in bytes, 0 for DefaultSize
 	TooSmall syscall.Errno // read(2)'s answer when the next record does not fit the buffer
 	Decode   Decoder
-	Thread   bool // wait on the caller's thread instead of in the runtime's poller
+	// Dry, if there is one, is called when the kernel has no more records. It
+	// may have an event nevertheless. If not, it is called again at the given
+	// time on the clock of Now, or, if that is 0, when there have been records.
+	Dry    func(e *fserr.Event) (at int64, ok bool)
+	Thread bool // wait on the caller's thread instead of in the runtime's poller
 }
 
 // Reader implements fserr.Source over a descriptor.
@@ -57,7 +65,8 @@ type Reader struct {
 	// The result of the last attempt. They are fields, and the two functions
 	// are made once, so that an attempt does not allocate.
 	n       int
-	err     error
+	err     error // errDry: dry is an event
+	dry     fserr.Event
 	wait    func(fd uintptr) bool
 	once    func(fd uintptr)
 	sysRead func(fd int, b []byte) (int, error) // unix.Read; a fake in tests
@@ -106,10 +115,26 @@ func (r *Reader) attempt(fd uintptr) bool {
 	for {
 		r.n, r.err = r.sysRead(int(fd), r.buf)
 		if r.err != unix.EINTR {
-			return r.err != unix.EAGAIN
+			break
 		}
 	}
+	if r.err != unix.EAGAIN {
+		return true
+	}
+	if r.cfg.Dry == nil {
+		return false
+	}
+	at, ok := r.cfg.Dry(&r.dry)
+	if ok {
+		r.err = errDry
+	} else if at != 0 {
+		r.limit.hurry(at)
+	}
+	return ok
 }
+
+// errDry stands for an answer of Config.Dry.
+var errDry = errors.New("an event, but not of a record")
 
 // Read implements [fserr.Source].
 //
@@ -125,11 +150,26 @@ func (r *Reader) Read(ctx context.Context, events []fserr.Event) (int, error) {
 		r.pending = nil
 		return 0, err
 	}
-	if len(r.rest) == 0 {
-		if err := r.fill(ctx); err != nil {
-			return 0, err
+	for {
+		if len(r.rest) == 0 {
+			if err := r.fill(ctx); err != nil {
+				return 0, err
+			}
+			if r.err == errDry {
+				events[0] = r.dry
+				events[0].Recv = Now()
+				return 1, nil
+			}
+		}
+		n, err := r.decode(events)
+		if n > 0 || err != nil {
+			return n, err
 		}
 	}
+}
+
+// decode decodes what has been read until there is no more of it or no more room.
+func (r *Reader) decode(events []fserr.Event) (int, error) {
 	n := 0
 	for n < len(events) && len(r.rest) > 0 {
 		e := &events[n]
@@ -146,8 +186,12 @@ func (r *Reader) Read(ctx context.Context, events []fserr.Event) (int, error) {
 			return n, nil
 		}
 		r.rest = r.rest[used:]
-		e.Recv = r.recv
-		n++
+		if e.Kind != 0 {
+			e.Recv = r.recv
+			n++
+		} else if used == 0 {
+			break
+		}
 	}
 	return n, nil
 }
@@ -164,26 +208,17 @@ func (r *Reader) fill(ctx context.Context) error {
 		return err
 	}
 	r.limit.follow(ctx)
-	var err error
-	if r.waiter != nil {
-		err = r.waiter.fill(r)
-	} else {
-		err = r.raw.Read(r.wait)
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		if cerr := ctx.Err(); cerr != nil {
-			return cerr
-		}
-		err = r.raw.Control(r.once)
-		if err == nil && r.err == unix.EAGAIN {
-			return os.ErrDeadlineExceeded
-		}
-	}
+	err := r.answer(ctx)
+	r.limit.relax()
 	switch {
+	case err != nil && (errors.Is(err, os.ErrDeadlineExceeded) || err == ctx.Err()):
+		return err
 	case err != nil && errors.As(err, new(*os.SyscallError)):
 		return fmt.Errorf("wait for the %s: %w", r.cfg.Name, err)
 	case err != nil: // closed: nothing else is left
 		return os.ErrClosed
+	case r.err == errDry:
+		return nil
 	case r.err == r.cfg.TooSmall:
 		return fmt.Errorf("read %s: the next record does not fit the read buffer of %d bytes, raise Config.BufferSize: %w", r.cfg.Name, len(r.buf), r.err)
 	case r.err != nil:
@@ -195,6 +230,31 @@ func (r *Reader) fill(ctx context.Context) error {
 	r.reads.Add(1)
 	r.rest = r.buf[:r.n]
 	return nil
+}
+
+// answer waits until an attempt has one.
+func (r *Reader) answer(ctx context.Context) error {
+	for {
+		var err error
+		if r.waiter != nil {
+			err = r.waiter.fill(r)
+		} else {
+			err = r.raw.Read(r.wait)
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		hurried := r.limit.relax()
+		if err := r.raw.Control(r.once); err != nil || r.err != unix.EAGAIN {
+			return err
+		}
+		if !hurried {
+			return os.ErrDeadlineExceeded
+		}
+	}
 }
 
 // Reads returns how many read(2) calls returned data.
@@ -271,14 +331,15 @@ func (r *Reader) Close(drop func(*fserr.Event)) error {
 	return nil
 }
 
-// limit joins the caller's deadline and the end of a context into the one
-// deadline that a file has. A context is registered when it first appears, not
+// limit joins the caller's deadline, the end of a context and the reader's own
+// wish into the one deadline that a file has. A context is registered when it first appears, not
 // at every Read.
 type limit struct {
 	set func(time.Time) error
 
 	mu   sync.Mutex
 	user time.Time
+	own  int64           // on the clock of Now, 0 is none; changed by the reader alone
 	done <-chan struct{} // of the context that is followed
 	over bool            // that context has ended
 	stop func() bool
@@ -295,10 +356,46 @@ func (l *limit) until(t time.Time) error {
 		return os.ErrClosed
 	}
 	l.user = t
-	if l.over {
-		return nil
+	return l.apply()
+}
+
+// apply sets the earliest of the deadlines.
+func (l *limit) apply() error {
+	at := l.user
+	if l.own != 0 {
+		if own := time.Now().Add(time.Duration(l.own - Now())); at.IsZero() || own.Before(at) {
+			at = own
+		}
 	}
-	return l.set(t)
+	if l.over {
+		at = past
+	}
+	return l.set(at)
+}
+
+// hurry makes the next wait end at the given time.
+func (l *limit) hurry(at int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.own != at && !l.gone {
+		l.own = at
+		_ = l.apply()
+	}
+}
+
+// relax undoes hurry. It reports whether that time has come.
+func (l *limit) relax() bool {
+	if l.own == 0 {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	due := Now() >= l.own
+	l.own = 0
+	if !l.gone {
+		_ = l.apply()
+	}
+	return due
 }
 
 // follow makes the end of ctx the end of a Read. Contexts are told apart by
@@ -316,7 +413,7 @@ func (l *limit) follow(ctx context.Context) {
 	l.done, l.stop = done, nil
 	if l.over {
 		l.over = false
-		l.set(l.user)
+		_ = l.apply()
 	}
 	if done == nil {
 		return
