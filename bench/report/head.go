@@ -171,25 +171,34 @@ func hash(s string) string {
 	return s
 }
 
-func (d *doc) again() {
-	d.para("## Again")
-	commands := [][2]string{
+// command is one that makes a run's numbers again.
+type command struct{ line, makes string }
+
+// commands returns how to measure anew, and how to make tables and plots from
+// the record.
+func commands(d *data) []command {
+	out := []command{
 		{"wqfan report .", "this report, offline, from " + result.RunFile + " and hdr/"},
 		{"benchstat -col /arm " + result.BenchFile, "the channels side by side"},
 	}
-	if len(d.run.Command) > 0 {
-		var words []string
-		for _, w := range d.run.Command {
-			if w == "" || strings.ContainsAny(w, " \t\n\"'`$\\|&;<>()*?#~") {
-				w = "'" + strings.ReplaceAll(clean(w), "'", `'\''`) + "'"
-			}
-			words = append(words, w)
-		}
-		commands = slices.Insert(commands, 0, [2]string{"wqfan " + strings.Join(words, " "), "measure anew"})
+	if len(d.run.Command) == 0 {
+		return out
 	}
+	var words []string
+	for _, w := range d.run.Command {
+		if w == "" || strings.ContainsAny(w, " \t\n\"'`$\\|&;<>()*?#~") {
+			w = "'" + strings.ReplaceAll(clean(w), "'", `'\''`) + "'"
+		}
+		words = append(words, w)
+	}
+	return slices.Insert(out, 0, command{"wqfan " + strings.Join(words, " "), "measure anew"})
+}
+
+func (d *doc) again() {
+	d.para("## Again")
 	d.WriteString("```\n")
-	for _, c := range commands {
-		fmt.Fprintf(d, "%-31s # %s\n", c[0], c[1])
+	for _, c := range commands(d.data) {
+		fmt.Fprintf(d, "%-31s # %s\n", c.line, c.makes)
 	}
 	d.WriteString("```\n")
 }

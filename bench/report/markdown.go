@@ -12,10 +12,11 @@ import (
 type doc struct {
 	strings.Builder
 	*data
-	figs  map[string]*figure
-	shown []string // figures that are embedded
-	notes []string // warnings, numbered from 1
-	said  bool     // what a loss by guarantee is
+	findings []finding
+	figs     map[string]*figure
+	shown    []string // figures that are embedded
+	notes    []string // warnings, numbered from 1
+	said     bool     // what a loss by guarantee is
 }
 
 func (d *doc) para(format string, a ...any) { fmt.Fprintf(&d.Builder, format+"\n\n", a...) }
@@ -23,13 +24,15 @@ func (d *doc) para(format string, a ...any) { fmt.Fprintf(&d.Builder, format+"\n
 func (d *doc) table(t *table) { d.para("%s", strings.TrimSuffix(t.String(), "\n")) }
 
 func markdown(data *data, figs []*figure) string {
-	d := &doc{data: data, figs: map[string]*figure{}}
+	d := &doc{data: data, findings: findings(data), figs: map[string]*figure{}}
 	for _, f := range figs {
 		d.figs[f.name] = f
 	}
 	d.head()
 	d.problems()
+	d.answers()
 	d.setup()
+	d.oneByOne()
 	d.overflow()
 	d.latency()
 	d.loss()

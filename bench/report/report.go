@@ -21,12 +21,14 @@ import (
 
 // The names that Write makes in a run's directory, beside result.BenchFile.
 const (
-	File    = "report.md"
-	plotDir = "plots"
+	File     = "report.md"
+	PageFile = "report.html"
+	MailFile = "lkml.txt"
+	plotDir  = "plots"
 )
 
-// Write reads the run in dir and writes report.md, bench.txt and the plots
-// beside it. Plots of an earlier report that have no data any more are
+// Write reads the run in dir and writes report.md, report.html, lkml.txt, bench.txt
+// and the plots beside it. Plots of an earlier report that have no data any more are
 // removed. It does not touch run.json and the raw data. When the context ends
 // before all is drawn, an old report stays as it is.
 func Write(ctx context.Context, dir string) error {
@@ -65,6 +67,7 @@ func render(ctx context.Context, run *result.Run) ([]file, error) {
 
 	d := newData(run)
 	figs := figures(d)
+	svgs := map[string][]byte{}
 	for _, f := range figs {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -73,9 +76,15 @@ func render(ctx context.Context, run *result.Run) ([]file, error) {
 		if err != nil {
 			return nil, fmt.Errorf("draw %s: %w", f.name, err)
 		}
+		svgs[f.name] = svg
 		files = append(files, file{path.Join(plotDir, f.name+".svg"), svg}, file{path.Join(plotDir, f.name+".png"), png})
 	}
-	return append(files, file{File, []byte(markdown(d, figs))}), nil
+	md := markdown(d, figs)
+	html, err := page(md, svgs)
+	if err != nil {
+		return nil, err
+	}
+	return append(files, file{File, []byte(md)}, file{PageFile, html}, file{MailFile, []byte(lkml(d))}), nil
 }
 
 // plotName is what the files of figures are called, in this version and before.

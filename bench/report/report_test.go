@@ -171,6 +171,7 @@ func TestReport(t *testing.T) {
 	dir := record(t, boots, append(all, resulttest.Corruption(boots[0])), nil)
 	before := tree(t, dir)
 	golden(t, "report.md", write(t, dir))
+	golden(t, "lkml.txt", tree(t, dir)[MailFile])
 
 	run, err := result.Load(dir)
 	if err != nil {
@@ -228,10 +229,44 @@ func TestReport(t *testing.T) {
 			}
 		}
 	}
+	checkMail(t, after[MailFile])
+	checkPage(t, after)
 	for _, link := range links(after[File]) {
 		if _, ok := after[link]; !ok {
 			t.Errorf("report.md points at %s, which is not there", link)
 		}
+	}
+}
+
+// checkMail looks for lines that a list would break, quoted twice, or could not
+// show.
+func checkMail(t *testing.T, mail string) {
+	t.Helper()
+	for i, line := range strings.Split(mail, "\n") {
+		if len(line) > 72 || strings.TrimRight(line, " ") != line || strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r > '~' }) {
+			t.Errorf("%s:%d: %d columns: %q", MailFile, i+1, len(line), line)
+		}
+	}
+}
+
+// checkPage looks for what a page would have to load, and for plots that are
+// not in it.
+func checkPage(t *testing.T, files map[string]string) {
+	t.Helper()
+	page := files[PageFile]
+	for _, bad := range []string{"<img", "src=", "<script", "<link", "@import", "url(", `href="` + plotDir} {
+		if strings.Contains(page, bad) {
+			t.Errorf("%s has %q", PageFile, bad)
+		}
+	}
+	plots := 0
+	for name := range files {
+		if strings.HasSuffix(name, ".svg") {
+			plots++
+		}
+	}
+	if got := strings.Count(page, "<figure><svg "); got != plots {
+		t.Errorf("%s has %d of %d plots", PageFile, got, plots)
 	}
 }
 
@@ -249,11 +284,12 @@ func compareTrees(t *testing.T, want, got map[string]string) {
 	}
 }
 
-// links returns the targets of the Markdown links.
+// links returns the files that the Markdown links to.
 func links(md string) (out []string) {
 	for _, part := range strings.Split(md, "](")[1:] {
-		target, _, _ := strings.Cut(part, ")")
-		out = append(out, target)
+		if target, _, _ := strings.Cut(part, ")"); !strings.HasPrefix(target, "#") && !strings.HasPrefix(target, "https://lore.kernel.org/") {
+			out = append(out, target)
+		}
 	}
 	return out
 }
@@ -379,6 +415,8 @@ func TestOddRuns(t *testing.T) {
 				}
 			}
 			files := tree(t, dir)
+			checkMail(t, files[MailFile])
+			checkPage(t, files)
 			for name, b := range files {
 				if strings.HasSuffix(name, ".svg") {
 					if err := xml.Unmarshal([]byte(b), new(struct{})); err != nil {

@@ -14,9 +14,6 @@ import (
 // summaryLines is how many lines Summary returns at most.
 const summaryLines = 10
 
-// timed are the modes whose times and rates mean something in one boot.
-var timed = []result.Mode{result.KVM, result.Native, result.ICount}
-
 // Summary returns the run in at most ten lines for a terminal. What went wrong
 // comes first.
 func Summary(run *result.Run) []string {

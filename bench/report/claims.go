@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: MIT
+
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"wqfan/bench/result"
+)
+
+// claim is one of the ten of DESIGN.md: what was said on linux-fsdevel in 2021,
+// in our words, and how a run decides it.
+type claim struct {
+	says  string
+	from  []message
+	run   string // what `wqfan run` measures it with; "" where nothing does
+	judge func(*data) finding
+}
+
+// message is where a claim was made.
+type message struct{ who, id string }
+
+var (
+	proposal = message{"Gabriel Krisman Bertazi, the proposal", "87lfcne59g.fsf@collabora.com"}
+	answer   = message{"Jan Kara", "20210121114453.GD24063@quack2.suse.cz"}
+	useCases = message{"Darrick J. Wong, two use cases", "20210210000932.GH7190@magnolia"}
+	reply    = message{"Gabriel Krisman Bertazi, the reply", "87tuqj1oyf.fsf@collabora.com"}
+)
+
+var claims = []claim{
+	{"watch_queue submits fast and without allocation, where fanotify allocates", []message{proposal}, "overflow latency", submission},
+	{"watch_queue's records are too short, and linking them is unsafe: an overrun can erase part of a chain", []message{proposal, reply}, "", notMeasured},
+	{"watch_queue needs an overflow mechanism out of band; fanotify has one in band", []message{proposal, reply}, "overflow", overflowSignal},
+	{"fsnotify has the visibility semantics (file, mount, filesystem); watch_queue would need them from scratch", []message{proposal, reply, answer}, "", notMeasured},
+	{"CAP_SYS_ADMIN can be dropped for a program that holds the file open", []message{proposal, useCases, reply}, "", notMeasured},
+	{"one daemon, a whole filesystem, rich records: that is a simple filesystem-wide pipe", []message{reply}, "overflow latency loss", pipe},
+	{"watch_queue's filters can be extended so that a flood of one kind does not push out another", []message{reply}, "", notMeasured},
+	{"one format can carry several filesystem types: a magic number and a blob", []message{useCases, reply, answer}, "corruption", oneFormat},
+	{"in a flood only the first error matters", nil, "overflow", firstError},
+	{"it does not matter which of the two carries the daemon's use case", []message{useCases}, "overflow latency", either},
+}
+
+// verdict is what a run says about a claim.
+type verdict string
+
+// The verdicts.
+const (
+	holds    verdict = "holds"
+	fails    verdict = "does not hold"
+	onlyIf   verdict = "holds only if" // goes on with the condition
+	unknown  verdict = "no data in this run"
+	noneHere verdict = "cannot be measured here"
+)
+
+// finding is what a run says about a claim, and why.
+type finding struct {
+	verdict   verdict
+	condition string // of onlyIf
+	short     string // the numbers in a line; "" where there are none
+	text      string // the numbers with what they stand for
+	figure    string // name of the plot that shows it
+}
+
+// says is the verdict in words.
+func (f finding) says() string {
+	if f.verdict == onlyIf {
+		return string(f.verdict) + " " + f.condition
+	}
+	return string(f.verdict)
+}
+
+func notMeasured(*data) finding {
+	return finding{verdict: unknown, text: "No cell of this run bears on it."}
+}
+
+// watchQueue says whether an arm is one of watch_queue's.
+func watchQueue(arm string) bool { return strings.HasPrefix(arm, "wq") }
+
+// mainFan is mainline's fanotify.
+const mainFan = "fan"
+
+// prototype returns the arm of watch_queue that gs judge the idea by: the best
+// there is that posts where the error happens; "" where there is none.
+func prototype(gs []*group) string {
+	for _, a := range []string{"wq", "wq-base"} {
+		if len(ofArm(gs, a)) > 0 {
+			return a
+		}
+	}
+	return ""
+}
+
+// yardstick returns the groups of mainline's fanotify on the kernel of an arm.
+func yardstick(gs []*group, arm string) []*group {
+	mine := ofArm(gs, arm)
+	return filter(gs, func(g *group) bool {
+		return len(mine) > 0 && g.variant == mine[0].variant && strings.TrimSuffix(g.arm, onKernel+clean(g.variant)) == mainFan
+	})
+}
+
+// timedAt returns the groups at the first place whose times mean something.
+func timedAt(gs []*group) []*group {
+	gs = filter(gs, func(g *group) bool { return slices.Contains(timed, g.mode) })
+	if len(gs) == 0 {
+		return nil
+	}
+	return at(gs, places(gs)[0])
+}
+
+// pair is one number for fanotify and one for watch_queue.
+type pair struct {
+	fan, wq     float64
+	wqArm, unit string
+	where       place
+}
+
+// costs compares what a report costs its context while the queue has room.
+func (d *data) costs() (pair, bool) {
+	gs := timedAt(filter(d.groups[overflow], func(g *group) bool { return g.p50(reportCost).N > 0 }))
+	arm := prototype(gs)
+	f, w := roomy(yardstick(gs, arm)), roomy(ofArm(gs, arm))
+	if f == nil || w == nil {
+		return pair{}, false
+	}
+	return pair{f.p50(reportCost).Value, w.p50(reportCost).Value, arm, f.mode.Unit(), f.place}, true
+}
+
+// ways compares the medians from the time an error was due until it was read.
+func (d *data) ways() (pair, bool) {
+	gs := timedAt(filter(d.groups[latency], func(g *group) bool { return g.p50(readTime).N > 0 }))
+	arm := prototype(gs)
+	f := yardstick(gs, arm)
+	if len(f) == 0 {
+		return pair{}, false
+	}
+	w := filter(ofArm(gs, arm), func(g *group) bool { return g.point == f[0].point })
+	if len(w) == 0 {
+		return pair{}, false
+	}
+	return pair{f[0].p50(readTime).Value, w[0].p50(readTime).Value, arm, f[0].mode.Unit(), f[0].place}, true
+}
+
+func (p pair) String() string {
+	return fmt.Sprintf("%s %s, %s %s", mainFan, figures3(p.fan), p.wqArm, figures3(p.wq))
+}
+
+func submission(d *data) finding {
+	cost, ok := d.costs()
+	way, timed := d.ways()
+	switch {
+	case ok && timed:
+	case len(d.groups[overflow])+len(d.groups[latency]) > 0 && len(timedAt(slices.Concat(d.groups[overflow], d.groups[latency]))) == 0:
+		return finding{verdict: noneHere, text: "All cells of this run are of emulated CPUs, whose times are not hardware's."}
+	default:
+		return notMeasured(d)
+	}
+	f := finding{
+		short:  fmt.Sprintf("report costs %v; read after %v (%s)", cost, way, cost.unit),
+		figure: "latency-" + string(way.where.mode),
+		text: fmt.Sprintf("On %v the median report costs the context that hit the error %s %s with fan and %s with %s. "+
+			"From the moment an error is due until it is read it takes %s with fan and %s with %s. "+
+			"A report through fan leaves the context early because fserror's worker does the rest; %s posts in it. "+
+			"That fserror allocates its event and schedules its work item is in the cost of every arm for which it does so.",
+			cost.where, figures3(cost.fan), cost.unit, figures3(cost.wq), cost.wqArm, figures3(way.fan), figures3(way.wq), way.wqArm, cost.wqArm),
+	}
+	switch {
+	case way.wq >= way.fan:
+		f.verdict = fails
+	case cost.wq <= cost.fan:
+		f.verdict = holds
+	default:
+		f.verdict, f.condition = onlyIf, "the whole way to the reader counts: the context that hit the error pays more"
+	}
+	return f
+}
+
+func overflowSignal(d *data) finding {
+	lossy := filter(d.groups[overflow], func(g *group) bool { return !g.lossless() })
+	mine := filter(lossy, func(g *group) bool { return watchQueue(g.arm) })
+	if len(mine) == 0 {
+		return notMeasured(d)
+	}
+	var parts []string
+	var silent uint64
+	for _, a := range armsOf(lossy) {
+		var lost, mute, records uint64
+		exact := true
+		for _, g := range ofArm(lossy, a) {
+			for i := range g.cells {
+				c := &g.cells[i]
+				lost += c.Account.Lost()
+				mute += c.Account.Silent
+				records += c.Reader.LossEvents
+				exact = exact && c.Reader.LossExact
+			}
+		}
+		how := "uncounted"
+		if exact {
+			how = "counted"
+		}
+		parts = append(parts, fmt.Sprintf("%s lost %s, told by %s in the stream, %s, and %s silently", a, count(lost), plural(records, "record", "records"), how, count(mute)))
+		if watchQueue(a) {
+			silent += mute
+		}
+	}
+	f := finding{
+		verdict: fails,
+		short:   fmt.Sprintf("watch_queue told of every loss in its own stream (%s silent)", count(silent)),
+		text:    "Over all overflowing cells: " + strings.Join(parts, "; ") + ". Both channels say that something was lost where they were read, in the stream itself.",
+		figure:  fateName(places(mine)[0], false),
+	}
+	if silent > 0 {
+		f.verdict, f.condition = onlyIf, "the queue is the one that lost errors silently"
+		f.short = fmt.Sprintf("watch_queue lost %s errors silently", count(silent))
+	}
+	return f
+}
+
+func pipe(d *data) finding {
+	lat := filter(d.groups[latency], func(g *group) bool { return watchQueue(g.arm) })
+	arm := prototype(lat)
+	lat = ofArm(lat, arm)
+	if len(lat) == 0 {
+		return notMeasured(d)
+	}
+	if !slices.ContainsFunc(lat, func(g *group) bool { return !g.inDetail() }) {
+		bursts := filled(ofArm(d.groups[overflow], arm), false)
+		var most string
+		if len(bursts) > 0 {
+			q := bursts[0].queue
+			most = upTo(ofQueue(at(bursts, bursts[0].place), q), (*group).lossless, func(g *group) string { return count(g.burst) })
+		}
+		rates := timedAt(swept(ofArm(d.groups[loss], arm)))
+		f := finding{verdict: holds, figure: "kept", text: fmt.Sprintf("One reader of %s watched whole filesystems. Of single errors at a pace, over %s, it was told of each one in detail, with the inode.",
+			arm, plural(uint64(len(lat)), "cell", "cells"))}
+		f.short = "every single error in detail"
+		if most != "" && !strings.HasPrefix(most, "≥") {
+			f.verdict, f.condition = onlyIf, fmt.Sprintf("bursts that nobody reads fit the ring: %s of those tried, not more", most)
+			f.short += "; unread bursts up to " + most
+			f.text += fmt.Sprintf(" Unread, its ring of %v took bursts up to %s.", bursts[0].queue, most)
+		}
+		if len(rates) > 0 {
+			top := rateUpTo(rates, (*group).lossless)
+			f.short += fmt.Sprintf("; up to %s/s read live", top)
+			f.text += fmt.Sprintf(" Read live on %v it lost nothing up to %s errors per second of guest time.", rates[0].place, top)
+		}
+		return f
+	}
+	return finding{verdict: fails, short: "single errors at a pace were lost", text: fmt.Sprintf("%s lost errors that came one at a time.", arm), figure: "kept"}
+}
+
+func oneFormat(d *data) finding {
+	gs := d.groups[corruption]
+	generic, special := map[string][]string{}, map[string][]string{} // filesystems by arm
+	for _, g := range gs {
+		for i := range g.cells {
+			c := &g.cells[i]
+			if c.Account.Injected == 0 || c.Reader.Records != c.Account.Injected {
+				continue
+			}
+			generic[g.arm] = append(generic[g.arm], g.fs)
+			if slices.ContainsFunc(c.Events, func(e string) bool { return strings.Contains(e, " magic=") }) {
+				special[g.arm] = append(special[g.arm], g.fs)
+			}
+		}
+	}
+	several := func(m map[string][]string) (arms, fs []string) {
+		for _, a := range armsOf(gs) {
+			if s := slices.Compact(slices.Sorted(slices.Values(m[a]))); len(s) > 1 {
+				arms, fs = append(arms, a), s
+			}
+		}
+		return arms, fs
+	}
+	if arms, fs := several(special); len(arms) > 0 {
+		return finding{verdict: holds, short: fmt.Sprintf("%s, each with its magic number, through %s", strings.Join(fs, " and "), strings.Join(arms, ", ")),
+			text: fmt.Sprintf("Real faults on %s came through %s in one format; each record carried its filesystem's magic number.", strings.Join(fs, " and "), strings.Join(arms, ", "))}
+	}
+	if arms, fs := several(generic); len(arms) > 0 {
+		return finding{verdict: onlyIf, condition: "what is common to filesystems is enough: no record carried a magic number and a blob",
+			short: fmt.Sprintf("%s in one generic record, without a blob", strings.Join(fs, " and ")),
+			text:  fmt.Sprintf("Real faults on %s came through %s in one format, each with the right inode and errno. None carried what only its filesystem can say.", strings.Join(fs, " and "), strings.Join(arms, ", "))}
+	}
+	return notMeasured(d)
+}
+
+func firstError(d *data) finding {
+	var gs []*group
+	for _, list := range d.groups {
+		gs = append(gs, filter(list, func(g *group) bool { return strings.Split(g.arm, onKernel)[0] == mainFan && g.share(coalesced) > 0 })...)
+	}
+	if len(gs) == 0 {
+		return notMeasured(d)
+	}
+	order := func(a, b *group) int {
+		return cmp.Or(cmp.Compare(b.share(coalesced), a.share(coalesced)), cmp.Compare(b.burst, a.burst), a.place.compare(b.place), strings.Compare(a.point, b.point))
+	}
+	f := finding{figure: "kept"}
+	several := filter(gs, func(g *group) bool {
+		p := g.first().Params
+		return p.Targets > 1 && p.Scope == "inode" && g.share(coalesced) > 50
+	})
+	if len(several) > 0 {
+		g := slices.MinFunc(several, order)
+		files := g.first().Params.Targets
+		f.short = fmt.Sprintf("of %s errors of %d files %s came in detail", count(g.burst), files, g.spread(detailed))
+		f.text = fmt.Sprintf("fan was told of %s errors of %d different files on %v (%s). %s came in detail, %s only as part of a count: their files are not named.",
+			count(g.burst), files, g.place, g.point, g.spread(detailed), g.spread(coalesced))
+		f.verdict = fails
+		return f
+	}
+	g := slices.MinFunc(gs, order)
+	f.verdict, f.condition = onlyIf, "all errors of the flood are of one object: the others are a number"
+	f.short = fmt.Sprintf("of %s errors fan kept %s in detail, %s by count", count(g.burst), g.spread(detailed), g.spread(coalesced))
+	f.text = fmt.Sprintf("Of a burst of %s errors on %v fan kept %s in detail: one record for each of fserror's workers that ran, with the first error of each. %s are known by count, which is exact as long as the group is not full.",
+		count(g.burst), g.place, g.spread(detailed), g.spread(coalesced))
+	return f
+}
+
+func either(d *data) finding {
+	way, ok := d.ways()
+	gs := filled(d.groups[overflow], false)
+	arm := prototype(gs)
+	if !ok || arm == "" {
+		return notMeasured(d)
+	}
+	gs = at(gs, ofArm(gs, arm)[0].place)
+	if len(yardstick(gs, arm)) == 0 {
+		return notMeasured(d)
+	}
+	largest := func(gs []*group) *group {
+		return slices.MinFunc(gs, func(a, b *group) int { return cmp.Or(a.queue.compare(b.queue), cmp.Compare(b.burst, a.burst)) })
+	}
+	f, w := largest(yardstick(gs, arm)), largest(ofArm(gs, arm))
+	lost := func(g *group) float64 { return g.share(lostTold) + g.share(lostMute) }
+	out := finding{
+		verdict: holds,
+		short:   fmt.Sprintf("burst of %s: fan %s in detail, %s %% lost; %s %s in detail, %s %% lost", count(f.burst), f.spread(detailed), percent(lost(f)), arm, w.spread(detailed), percent(lost(w))),
+		text: fmt.Sprintf("Of a burst of %s errors that nobody reads fan keeps %s in detail and %s by count, and loses %s %%; %s keeps %s in detail and loses %s %%. "+
+			"A single error is read after %s %s with fan and %s with %s.",
+			count(f.burst), f.spread(detailed), f.spread(coalesced), percent(lost(f)), arm, w.spread(detailed), percent(lost(w)), figures3(way.fan), way.unit, figures3(way.wq), arm),
+		figure: fateName(f.place, false),
+	}
+	if f.spread(detailed) != w.spread(detailed) || lost(f) != lost(w) || differ(way.fan, way.wq) {
+		out.verdict = fails
+	}
+	return out
+}
+
+// noise is what two boots of one kernel may differ by in a mode whose times
+// mean something: medians agreed within 0.5 % in the calibration of icount.
+const noise = 0.01
+
+func differ(a, b float64) bool { return a > b*(1+noise) || b > a*(1+noise) }
+
+// findings judges all claims.
+func findings(d *data) []finding {
+	out := make([]finding, len(claims))
+	for i, c := range claims {
+		out[i] = c.judge(d)
+	}
+	return out
+}
+
+// answers is the first screen: each claim, its verdict and the numbers.
+func (d *doc) answers() {
+	d.para("## The claims of 2021, and what this run says")
+	d.para("In January and February 2021 linux-fsdevel weighed fanotify against watch_queue for filesystem errors, by argument. Verdicts are computed from this run's data.")
+	t := &table{heads: []string{"", "claim", "verdict", "measured"}}
+	for i, f := range d.findings {
+		t.add(fmt.Sprintf("[%d](#claim-%d)", i+1, i+1), claims[i].says, "**"+f.says()+"**", cmp.Or(f.short, "–"))
+	}
+	d.table(t)
+}
+
+// oneByOne gives each claim its source, its numbers, its plot and its command.
+func (d *doc) oneByOne() {
+	d.para("## Claim by claim")
+	for i, f := range d.findings {
+		c := claims[i]
+		d.para("### Claim %d", i+1)
+		d.para("> %s\n>\n> %s", c.says, sources(c.from))
+		d.para("**%s.** %s", upperFirst(f.says()), f.text)
+		d.embed(f.figure)
+		if c.run != "" {
+			d.para("Measured by `wqfan run %s`.", c.run)
+		}
+	}
+}
+
+// sources links the messages that a claim comes from.
+func sources(from []message) string {
+	if len(from) == 0 {
+		return "From the reviews of the 2021 patches that became FAN_FS_ERROR."
+	}
+	var out []string
+	for _, m := range from {
+		out = append(out, fmt.Sprintf("[%s](https://lore.kernel.org/linux-fsdevel/%s/)", m.who, m.id))
+	}
+	return strings.Join(out, "; ")
+}
+
+func upperFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// timed are the modes whose times and rates mean something in one boot.
+var timed = []result.Mode{result.KVM, result.Native, result.ICount}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+
+package report
+
+import (
+	"strings"
+	"testing"
+
+	"wqfan/bench/result"
+	"wqfan/bench/result/resulttest"
+	"wqfan/fserr"
+)
+
+// A verdict follows from the cells of the run: other cells, another verdict.
+func TestVerdicts(t *testing.T) {
+	one := resulttest.Boot(1)
+	cells := func(change func(*result.Cell)) []result.Cell {
+		return append(modify(cellsOf(t, one), change), resulttest.Corruption(one))
+	}
+	times := func(c *result.Cell, name string, v int64) {
+		for i := range c.Hists {
+			if c.Hists[i].Name == name {
+				h, err := result.NewHist(name, one.Mode.Unit(), hist(t, v, v, v))
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.Hists[i] = h
+			}
+		}
+	}
+	tests := []struct {
+		claim  int
+		name   string
+		boot   result.Boot
+		change func(*result.Cell)
+		want   string
+	}{
+		{1, "quick, but dear to the reporter", one, nil, "holds only if the whole way"},
+		{1, "quick and cheap", one, func(c *result.Cell) {
+			if c.Arm == "wq-base" && c.Scenario == overflow {
+				times(c, reportCost, 10)
+			}
+		}, "holds"},
+		{1, "slow", one, func(c *result.Cell) {
+			if c.Arm == "wq-base" && c.Scenario == latency {
+				times(c, readTime, 900_000)
+			}
+		}, "does not hold"},
+		{1, "nothing timed", one, func(c *result.Cell) { c.Hists = nil }, "no data in this run"},
+		{3, "all losses told", one, nil, "does not hold"},
+		{3, "some silent", one, func(c *result.Cell) {
+			if c.Arm == "wq-base" {
+				c.Account.Silent, c.Account.Signalled = c.Account.Signalled, 0
+			}
+		}, "holds only if"},
+		{3, "nothing lost", one, func(c *result.Cell) {
+			c.Account.Detailed += c.Account.Signalled
+			c.Account.Signalled = 0
+		}, "no data in this run"},
+		{6, "bursts overflow", one, nil, "holds only if bursts that nobody reads fit the ring: 100 of those tried"},
+		{6, "single errors lost", one, func(c *result.Cell) {
+			if c.Scenario == latency {
+				c.Account.Detailed--
+				c.Account.Signalled++
+			}
+		}, "does not hold"},
+		{8, "one filesystem only", one, nil, "no data in this run"},
+		{9, "one object", one, nil, "holds only if all errors of the flood are of one object"},
+		{9, "many objects", one, func(c *result.Cell) {
+			if c.Scenario == overflow {
+				c.Params.Scope, c.Params.Targets = "inode", 16
+			}
+		}, "does not hold"},
+		{10, "as sampled", one, nil, "does not hold"},
+		{10, "alike", one, func(c *result.Cell) {
+			c.Account = fserr.Account{Injected: c.Account.Injected, Detailed: c.Account.Injected}
+			times(c, readTime, 1000)
+		}, "holds"},
+		{2, "no cell bears on it", one, nil, "no data in this run"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			change := tt.change
+			if change == nil {
+				change = func(*result.Cell) {}
+			}
+			run, err := result.Load(record(t, []result.Boot{tt.boot}, cells(change), nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := findings(newData(run))[tt.claim-1]
+			if s := got.says(); !strings.HasPrefix(s, tt.want) || tt.want == string(holds) && s != tt.want {
+				t.Errorf("claim %d: %q, want %q: %s", tt.claim, s, tt.want, got.text)
+			}
+		})
+	}
+}
+
+// A run of emulated CPUs alone says nothing about speed.
+func TestVerdictWithoutTime(t *testing.T) {
+	two := resulttest.Boot(2)
+	run, err := result.Load(record(t, []result.Boot{two}, cellsOf(t, two), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := findings(newData(run))[0]; f.verdict != noneHere {
+		t.Errorf("claim 1 %s: %s", f.says(), f.text)
+	}
+}

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: MIT
+
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"wqfan/bench/result"
+)
+
+// lkmlWidth is the width of lkml.txt: it stays below 80 columns when it is
+// quoted, and quoted again.
+const lkmlWidth = 72
+
+// lkml writes the run as a plain-text mail to a list: what was measured on
+// what, the answers, the numbers with their costs, and how to get them again.
+func lkml(d *data) string {
+	m := &mail{data: d}
+	m.line("Subject: fanotify or watch_queue for filesystem errors: measured on")
+	m.line(" %s", clip(d.kernels(), lkmlWidth-1))
+	m.line("")
+	m.para("In January and February 2021 linux-fsdevel weighed fanotify against watch_queue for filesystem errors [1][2]. " +
+		"The choice was made by argument. These are numbers for both, on one kernel, with each injected error accounted for.")
+	m.para(status(d))
+	m.machine()
+	m.verdicts()
+	m.burst()
+	m.costs()
+	m.rates()
+	m.limits()
+	m.reproduce()
+	return m.String()
+}
+
+// mail is lkml.txt while it is being written.
+type mail struct {
+	strings.Builder
+	*data
+}
+
+func (m *mail) line(format string, a ...any) {
+	m.WriteString(strings.TrimRight(ascii(fmt.Sprintf(format, a...)), " ") + "\n")
+}
+
+func (m *mail) head(s string) {
+	m.line("%s", s)
+	m.line("%s", strings.Repeat("-", len(s)))
+}
+
+// para writes text in lines that fit.
+func (m *mail) para(text string) { m.item("", "", text); m.line("") }
+
+// item writes text behind first; what does not fit goes below it, behind rest.
+func (m *mail) item(first, rest, text string) {
+	line, words := first, 0
+	for _, w := range strings.Fields(ascii(clean(text))) {
+		if words > 0 && len(line)+1+len(w) > lkmlWidth {
+			m.line("%s", line)
+			line, words = rest, 0
+		}
+		if words > 0 {
+			line += " "
+		}
+		line += clip(w, lkmlWidth-len(rest))
+		words++
+	}
+	m.line("%s", line)
+}
+
+// ascii writes what the tables of report.md hold for readers who quote it in a
+// terminal of any encoding.
+func ascii(s string) string {
+	s = strings.NewReplacer("≥ ", ">=", "≥", ">=", "–", "-", "×", "x", "÷", "/", "†", "*", "µ", "u", "…", "...", "−", "-").Replace(s)
+	return strings.Map(func(r rune) rune {
+		if r < utf8.RuneSelf {
+			return r
+		}
+		return '?'
+	}, s)
+}
+
+// clip shortens a name to n columns.
+func clip(s string, n int) string {
+	if s = ascii(s); len(s) > n {
+		return s[:n-1] + "~"
+	}
+	return s
+}
+
+func (m *mail) machine() {
+	m.head("Machine and configuration")
+	item := func(key, text string) {
+		if text != "" {
+			m.item(fmt.Sprintf("%-8s ", key), strings.Repeat(" ", 9), text)
+		}
+	}
+	h := m.run.Host
+	item("host", strings.Join(slices.DeleteFunc([]string{h.CPU, plural(uint64(max(0, h.CPUs)), "CPU", "CPUs"), h.Kernel, h.QEMU}, func(s string) bool { return s == "" }), ", "))
+	var kernels []string
+	for _, b := range m.run.Boots {
+		k := b.Kernel
+		kernels = append(kernels, fmt.Sprintf("%s (%s): base %s, series %s, config %s, %s", k.Release, k.Variant, cmp.Or(k.Base, "unknown"), cmp.Or(hash(k.Series), "none"), cmp.Or(hash(k.Config), "unknown"), k.CC))
+	}
+	for _, k := range slices.Compact(kernels) {
+		item("kernel", k)
+	}
+	for _, mode := range modes {
+		var guests []string
+		for _, b := range m.run.Boots {
+			if b.Mode == mode {
+				guests = append(guests, fmt.Sprintf("%s, %d MiB", cpuCount(b.CPUs), b.MemMiB))
+			}
+		}
+		if len(guests) > 0 {
+			_, means, _ := strings.Cut(modeNote(mode), ": ")
+			item(string(mode), fmt.Sprintf("%s: %s %s", plural(uint64(len(guests)), "boot", "boots"), strings.Join(slices.Compact(guests), "; ")+".", upperFirst(means)))
+		}
+	}
+	item("wqfan", strings.TrimSuffix(cmp.Or(hash(h.Revision), "unknown revision")+", "+h.Go, ", "))
+	m.line("")
+	m.line("Channels:")
+	for _, a := range m.arms {
+		m.item(fmt.Sprintf("  %-14s ", clip(a, 14)), strings.Repeat(" ", 17), cmp.Or(styleOf(a).about, "-"))
+	}
+	m.line("")
+}
+
+func (m *mail) verdicts() {
+	m.head("The claims of 2021")
+	for i, f := range findings(m.data) {
+		m.item(fmt.Sprintf("%2d. ", i+1), "    ", claims[i].says)
+		text := strings.ToUpper(string(f.verdict)) + strings.TrimPrefix(f.says(), string(f.verdict))
+		if f.short != "" {
+			text += " (" + f.short + ")"
+		}
+		m.item("    => ", "       ", text)
+	}
+	m.line("")
+}
+
+// burst shows what is left of the largest burst that nobody reads.
+func (m *mail) burst() {
+	gs := m.groups[overflow]
+	if len(gs) == 0 {
+		return
+	}
+	spot := places(gs)[0]
+	gs = at(gs, spot)
+	m.head("Burst that nobody reads: what is kept, and what is said of the rest")
+	m.para(fmt.Sprintf("%v, mode %s. Queue in records; \"taken\" by other events before. A loss is told when the stream says that something was lost.", spot, spot.mode))
+	t := &textTable{heads: []string{"channel", "queue", "burst>", "detail>", "count>", "told>", "silent>"}}
+	for _, a := range armsOf(gs) {
+		for _, q := range queuesOf(ofArm(gs, a)) {
+			series := ofQueue(ofArm(gs, a), q)
+			g := series[len(series)-1]
+			t.add(a, q.String(), count(g.burst), g.spread(detailed), g.spread(coalesced), g.spread(lostTold), g.spread(lostMute))
+		}
+	}
+	m.WriteString(t.String())
+	m.line("")
+	m.kept(filled(gs, false))
+}
+
+// kept plots the records kept of a burst, log-log.
+func (m *mail) kept(gs []*group) {
+	if len(gs) == 0 {
+		return
+	}
+	const columns, rows = 54, 10
+	most := 10.0
+	for _, g := range gs {
+		most = max(most, float64(g.burst))
+	}
+	top := math.Ceil(math.Log10(most))
+	grid := make([][]byte, rows+1)
+	for i := range grid {
+		grid[i] = []byte(strings.Repeat(" ", columns+1))
+	}
+	put := func(x, y float64, c byte) {
+		col := int(math.Round(math.Log10(max(1, x)) / top * columns))
+		row := rows - int(math.Round(math.Log10(max(1, y))/top*rows))
+		switch have := grid[row][col]; {
+		case have == ' ' || have == '.':
+			grid[row][col] = c
+		case have != c && c != '.':
+			grid[row][col] = '#'
+		}
+	}
+	for i := 0.0; i <= columns; i += 2 {
+		x := math.Pow(10, i/columns*top)
+		put(x, x, '.')
+	}
+	m.line("Records kept, against errors in the burst, log-log (dots: all kept):")
+	m.line("")
+	var legend []string
+	for i, a := range armsOf(gs) {
+		letter := byte('a' + i%26)
+		legend = append(legend, fmt.Sprintf("%c %s", letter, clip(a, 20)))
+		mine := ofArm(gs, a)
+		for _, g := range ofQueue(mine, queuesOf(mine)[0]) {
+			if g.burst > 0 {
+				put(float64(g.burst), g.median(func(c *result.Cell) float64 { return float64(c.Reader.Records) }).Value, letter)
+			}
+		}
+	}
+	for i, row := range grid {
+		label := ""
+		if decade := top * float64(rows-i) / rows; decade == math.Trunc(decade) {
+			label = short(math.Pow(10, decade))
+		}
+		m.line("  %6s |%s", label, row)
+	}
+	m.line("  %6s +%s", "", strings.Repeat("-", columns+1))
+	axis := []byte(strings.Repeat(" ", columns+5))
+	for decade := 0.0; decade <= top; decade++ {
+		copy(axis[int(math.Round(decade/top*columns)):], short(math.Pow(10, decade)))
+	}
+	m.line("%10s%s", "", axis)
+	m.line("")
+	m.item("  ", "  ", strings.Join(legend, "   ")+"   # several")
+	m.line("")
+}
+
+// costs shows what a report costs where it is made, beside how soon it is read.
+func (m *mail) costs() {
+	way := timedAt(filter(m.groups[latency], func(g *group) bool { return g.hist(readTime) != nil }))
+	if len(way) == 0 {
+		return
+	}
+	p := way[0].place
+	m.head("Cost and latency of one error")
+	m.para(fmt.Sprintf("%v, mode %s, in %s, %s. Cost: inside fserror_report(), in the context that hit the error, nobody reading: with room in the queue, and with the queue full. "+
+		"Latency: from the time the error was due until it was read; %s of its median is the injector's own lateness.",
+		p, p.mode, p.mode.Unit(), sample(way), way[0].percentile(lateness, 50)))
+	t := &textTable{heads: []string{"channel", "room>", "full>", "p50>", "(vs fan)>", "p99>", "max>"}}
+	unreadCells := filter(at(m.groups[overflow], p), func(g *group) bool { return g.p50(reportCost).N > 0 })
+	for _, g := range filter(way, func(g *group) bool { return g.point == way[0].point }) {
+		row := []string{g.arm}
+		for _, c := range []*group{roomy(ofArm(unreadCells, g.arm)), crowded(ofArm(unreadCells, g.arm))} {
+			if c == nil {
+				row = append(row, "-")
+				continue
+			}
+			row = append(row, figures3(c.p50(reportCost).Value))
+		}
+		change := "-"
+		if f := yardstick(way, g.arm); len(f) > 0 && f[0] != g && f[0].p50(readTime).Value > 0 {
+			change = fmt.Sprintf("(%+.1f%%)", 100*(g.p50(readTime).Value/f[0].p50(readTime).Value-1))
+		}
+		t.add(append(row, figures3(g.p50(readTime).Value), change, g.percentile(readTime, 99), figures3(float64(g.hist(readTime).Max)))...)
+	}
+	m.WriteString(t.String())
+	m.line("")
+}
+
+// rates shows up to which rate a live reader loses nothing.
+func (m *mail) rates() {
+	gs := timedAt(swept(m.groups[loss]))
+	if len(gs) == 0 {
+		return
+	}
+	p := gs[0].place
+	m.head("Rate that a live reader keeps up with")
+	m.para(fmt.Sprintf("%v, mode %s, open loop, errors per second of guest time, %s. \"No loss\" allows for errors that are known only by count. The last columns are of the highest rate that was tried.", p, p.mode, sample(gs)))
+	t := &textTable{heads: []string{"channel", "all in detail>", "no loss>", "tried>", "made%>", "count%>", "lost%>"}}
+	for _, a := range armsOf(gs) {
+		series := swept(ofArm(gs, a))
+		g := series[len(series)-1]
+		t.add(a, rateUpTo(series, (*group).inDetail), rateUpTo(series, (*group).lossless), figures3(g.asked()),
+			percent(min(100, 100*g.rate()/g.asked())), percent(g.share(coalesced)), percent(g.share(lostTold)+g.share(lostMute)))
+	}
+	m.WriteString(t.String())
+	m.line("")
+}
+
+// limits says what the numbers are not.
+func (m *mail) limits() {
+	m.head("What these numbers are not")
+	var some bool
+	limit := func(text string) { m.item("- ", "  ", text); some = true }
+	for _, mode := range []result.Mode{result.ICount, result.TCG} {
+		if !slices.ContainsFunc(m.run.Boots, func(b result.Boot) bool { return b.Mode == mode }) {
+			continue
+		}
+		if mode == result.ICount {
+			limit("Not nanoseconds: a count of instructions knows no cache misses and no price of locked operations.")
+		} else {
+			limit("Not timing of several CPUs: those are emulated, and only what is lost and what is said about it counts.")
+		}
+	}
+	for _, s := range []string{overflow, latency} {
+		if gs := m.groups[s]; len(gs) > 0 {
+			if _, most := boots(gs); most < 6 {
+				limit(fmt.Sprintf("Not many: %s of each cell of %s.", plural(uint64(most), "boot", "boots"), s))
+			}
+		}
+	}
+	warned := 0
+	for _, c := range m.run.Cells {
+		if len(c.Warnings) > 0 {
+			warned++
+		}
+	}
+	if warned > 0 {
+		limit(fmt.Sprintf("Not all alike: %s carry warnings; report.md has them beside each number.", plural(uint64(warned), "cell", "cells")))
+	}
+	if len(m.failed) > 0 {
+		limit(fmt.Sprintf("Not complete: %s failed.", plural(uint64(len(m.failed)), "cell", "cells")))
+	}
+	if !some {
+		m.line("Nothing to add: the modes of this run give nanoseconds.")
+	}
+	m.line("")
+}
+
+func (m *mail) reproduce() {
+	m.head("Reproduce")
+	for _, c := range commands(m.data) {
+		m.item("  ", "      ", c.line)
+	}
+	m.line("")
+	m.para("Run them where wqfan is checked out; it finds or fetches the kernel, applies its series, builds and boots it. report.md and report.html of the run have the plots and all tables; run.json has everything.")
+	m.line("[1] https://lore.kernel.org/linux-fsdevel/%s/", proposal.id)
+	m.line("[2] https://lore.kernel.org/linux-fsdevel/%s/", reply.id)
+}
+
+// textTable is a table of plain text.
+type textTable table
+
+func (t *textTable) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+// String aligns the table; names give way where it is wider than the list takes.
+func (t *textTable) String() string {
+	width := make([]int, len(t.heads))
+	right := make([]bool, len(t.heads))
+	rows := make([][]string, 1, 1+len(t.rows))
+	rows[0] = make([]string, len(t.heads))
+	for i, h := range t.heads {
+		rows[0][i], right[i] = strings.CutSuffix(h, ">")
+	}
+	for _, r := range t.rows {
+		line := make([]string, len(r))
+		for i, c := range r {
+			line[i] = ascii(clean(c))
+		}
+		rows = append(rows, line)
+	}
+	total := -2
+	for i := range width {
+		for _, r := range rows {
+			width[i] = max(width[i], len(r[i]))
+		}
+		total += width[i] + 2
+	}
+	for total > lkmlWidth { // at the cost of the widest column
+		w := slices.Max(width)
+		width[slices.Index(width, w)]--
+		total--
+	}
+	var b strings.Builder
+	for _, r := range rows {
+		var line string
+		for i, c := range r {
+			pad := "%-*s  "
+			if right[i] {
+				pad = "%*s  "
+			}
+			line += fmt.Sprintf(pad, width[i], clip(c, width[i]))
+		}
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	return b.String()
+}
