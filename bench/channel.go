@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +17,7 @@ import (
 	"wqfan/bench/scenario"
 	"wqfan/fan"
 	"wqfan/fserr"
+	"wqfan/internal/fanlimit"
 	"wqfan/wq"
 )
 
@@ -48,12 +48,17 @@ func openChannel(c scenario.Cell, mount string) (*channel, error) {
 }
 
 func openFan(c scenario.Cell, mount string) (*channel, error) {
-	restore, err := setMaxQueued(c.Queue)
-	if err != nil {
-		return nil, err
+	var g *fan.Group
+	open := func() (err error) {
+		g, err = fan.Open(fan.Config{Thread: c.Reader.Realtime})
+		return err
 	}
-	g, err := fan.Open(fan.Config{Thread: c.Reader.Realtime})
-	restore()
+	var err error
+	if c.Queue == 0 {
+		err = open()
+	} else {
+		err = fanlimit.With(c.Queue, open)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -119,23 +124,6 @@ func openWQ(c scenario.Cell, mount string) (*channel, error) {
 			return ledger.Channel{Records: w.Posted, Filtered: w.Filtered, Dropped: w.Lost, Direct: !c.Arm.Deferred}, nil
 		},
 	}, nil
-}
-
-// setMaxQueued sets fs.fanotify.max_queued_events, which a group copies when
-// it is made, and returns what puts the old value back.
-func setMaxQueued(n uint64) (restore func(), err error) {
-	const name = "/proc/sys/fs/fanotify/max_queued_events"
-	if n == 0 {
-		return func() {}, nil
-	}
-	old, err := os.ReadFile(name)
-	if err != nil {
-		return nil, fmt.Errorf("read the limit of fanotify's queues: %w", err)
-	}
-	if err := os.WriteFile(name, []byte(strconv.FormatUint(n, 10)), 0); err != nil {
-		return nil, fmt.Errorf("set the limit of fanotify's queues to %d: %w", n, err)
-	}
-	return func() { _ = os.WriteFile(name, old, 0) }, nil
 }
 
 // openTargets opens n files of the mounted filesystem, creating them where

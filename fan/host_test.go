@@ -21,6 +21,7 @@ import (
 	"wqfan/bench/flood"
 	"wqfan/fan"
 	"wqfan/fserr"
+	"wqfan/internal/fanlimit"
 	"wqfan/internal/inguest"
 	"wqfan/internal/need"
 )
@@ -98,22 +99,16 @@ func open(t *testing.T, cfg fan.Config) *fan.Group {
 }
 
 // limited opens a group whose queue holds n events.
-func limited(t *testing.T, n int) *fan.Group {
+func limited(t *testing.T, n int) (g *fan.Group) {
 	t.Helper()
 	need.Root(t)
-	const name = "/proc/sys/fs/fanotify/max_queued_events"
-	old, err := os.ReadFile(name)
-	if err != nil {
+	if err := fanlimit.With(uint64(n), func() error {
+		g = open(t, fan.Config{})
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
-	set := func(b []byte) {
-		if err := os.WriteFile(name, b, 0); err != nil {
-			t.Fatal(err)
-		}
-	}
-	set(strconv.AppendInt(nil, int64(n), 10))
-	defer set(old)
-	return open(t, fan.Config{})
+	return g
 }
 
 func watch(t *testing.T, g *fan.Group, dir string) {
