@@ -24,6 +24,7 @@ import (
 	"wqfan/bench"
 	"wqfan/bench/campaign"
 	"wqfan/bench/guest"
+	"wqfan/bench/repro"
 )
 
 // cli is what can be asked of wqfan.
@@ -31,12 +32,13 @@ type cli struct {
 	Run       runCmd       `cmd:"" help:"Boot guests, flood the channels, account for every error, write a report."`
 	Report    reportCmd    `cmd:"" help:"Make the report, the plots and bench.txt of a run again, offline."`
 	Scenarios scenariosCmd `cmd:"" help:"Show the scenarios, the arms and the cells of the matrix."`
+	Repro     reproCmd     `cmd:"" help:"Reproduce overflow behaviours by name."`
 	Kernel    kernelCmd    `cmd:"" help:"Build, list and remove the kernels that the guests boot."`
 }
 
 func main() {
 	if guest.IsInit() {
-		guest.Main(map[string]guest.Handler{campaign.Handler: inGuest})
+		guest.Main(map[string]guest.Handler{campaign.Handler: inGuest, repro.Handler: repro.InGuest})
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM, unix.SIGHUP)
 	defer stop()

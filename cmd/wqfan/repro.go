@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"wqfan/bench/guest"
+	"wqfan/bench/kernel"
+	"wqfan/bench/repro"
+)
+
+// reproCmd is `wqfan repro`.
+type reproCmd struct {
+	Name    []string `arg:"" help:"Behaviours, or all; 'list' lists them."`
+	Verbose bool     `short:"v" help:"Tell what was sent, what the queue held and what was read."`
+	JSON    bool     `name:"json" help:"Write each result as a line of JSON instead of KTAP."`
+	Host    bool     `xor:"where" help:"On the running kernel, as root, as far as it goes."`
+	Kernel  string   `xor:"where" type:"existingfile" placeholder:"FILE" help:"In a guest with this bzImage."`
+	Initrd  string   `type:"existingfile" placeholder:"FILE" help:"The kernel's initrd, where it needs modules from there."`
+	Variant string   `name:"kernel-variant" enum:"patched,base,stock" default:"patched" help:"In a guest with this kernel, built if it is not in the cache: patched, base or stock; see wqfan kernel build."`
+	Source  string   `help:"Kernel source, a directory or tarball; see 'wqfan kernel build --help'." env:"KSRC" placeholder:"PATH"`
+}
+
+// Run reproduces.
+func (c *reproCmd) Run(ctx context.Context) error {
+	if len(c.Name) == 1 && c.Name[0] == "list" {
+		return c.list()
+	}
+	behaviours, err := repro.Select(c.Name)
+	if err != nil {
+		return usage(err)
+	}
+	if c.Initrd != "" && c.Kernel == "" {
+		return usage(errors.New("--initrd is for the kernel that --kernel names"))
+	}
+	failed := 0
+	emit, err := c.writer(len(behaviours))
+	if err != nil {
+		return err
+	}
+	count := func(r repro.Result) error {
+		if !r.OK() {
+			failed++
+		}
+		return emit(r)
+	}
+	if c.Host {
+		err = repro.OnHost(ctx, behaviours, count)
+		if ctx.Err() != nil {
+			err = &guest.Error{Kind: guest.Interrupted, Err: err}
+		}
+	} else {
+		err = c.inGuest(ctx, behaviours, count)
+	}
+	if err == nil && failed > 0 {
+		err = fmt.Errorf("%d of %d behaviours came out as on no kernel that is known", failed, len(behaviours))
+	}
+	return err
+}
+
+// writer returns what writes a result to standard output.
+func (c *reproCmd) writer(n int) (func(repro.Result) error, error) {
+	if c.JSON {
+		enc := json.NewEncoder(os.Stdout)
+		return func(r repro.Result) error { return enc.Encode(r) }, nil
+	}
+	k := &repro.KTAP{W: os.Stdout, Verbose: c.Verbose}
+	return k.Result, k.Plan(n)
+}
+
+func (c *reproCmd) inGuest(ctx context.Context, behaviours []repro.Behaviour, emit func(repro.Result) error) error {
+	g := repro.Guest{Kernel: c.Kernel, Initrd: c.Initrd}
+	if g.Kernel == "" {
+		im, err := kernel.Build(ctx, kernel.Options{Source: c.Source, Variant: c.Variant, Progress: kernel.NewProgress(os.Stderr)})
+		if err != nil {
+			return noKernel(ctx, err)
+		}
+		g.Kernel = im.Path
+	}
+	g.Mode, _ = guest.Detect(ctx, g.Kernel)
+	return g.Perform(ctx, behaviours, emit)
+}
+
+// list writes each behaviour with what it shows.
+func (c *reproCmd) list() error {
+	all, err := repro.All()
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(os.Stdout).Encode(all)
+	}
+	for _, b := range all {
+		fmt.Printf("%-26s %s\n", b.Name, b.Title)
+		if c.Verbose {
+			fmt.Printf("    Shows: %s\n    Kernels: %s\n    Fixed: %s\n\n", b.Shows, b.Kernels, b.Fixed)
+		}
+	}
+	return nil
+}
