@@ -291,6 +291,7 @@ func (r *reader) times(c scenario.Cell, stamps []flood.Stamp, inodes []uint64, u
 		if why != "" {
 			out.Warnings = append(out.Warnings, why)
 		}
+		news.order = make([]int64, 0, r.counted)
 		for _, rc := range r.receipts {
 			for i := range rc.count {
 				if rc.seq+i < uint64(len(stamps)) {
@@ -366,6 +367,7 @@ type timing struct {
 	name     string
 	hist     *hdrhistogram.Histogram
 	negative int
+	order    []int64 // the values as they came, where that matters
 }
 
 // maxTime bounds a histogram: an hour of guest time.
@@ -381,11 +383,27 @@ func (t *timing) record(v int64) {
 		v = 0
 	}
 	// Beyond the bound a value is recorded as the bound: never dropped.
-	_ = t.hist.RecordValue(min(v, maxTime))
+	v = min(v, maxTime)
+	_ = t.hist.RecordValue(v)
+	if t.order != nil {
+		t.order = append(t.order, v)
+	}
 }
 
+// windows is how many parts a measurement is cut into to see whether it was
+// steady.
+const windows = 25
+
 func (t *timing) result(unit string) (result.Hist, error) {
-	return result.NewHist(t.name, unit, t.hist)
+	h, err := result.NewHist(t.name, unit, t.hist)
+	if n := len(t.order); n >= windows {
+		for i := range windows {
+			part := slices.Clone(t.order[i*n/windows : (i+1)*n/windows])
+			slices.Sort(part)
+			h.Windows = append(h.Windows, part[len(part)/2])
+		}
+	}
+	return h, err
 }
 
 // realtime makes the calling thread one that nothing ordinary holds up: not the

@@ -18,6 +18,7 @@ const (
 	maxBoots    = 4096
 	maxCells    = 100_000
 	maxHists    = 16   // of a cell
+	maxParts    = 100  // windows of a histogram
 	maxTimeline = 1000 // instants of a cell
 	maxArms     = 64   // different ones
 	maxFS       = 64   // different ones
@@ -217,6 +218,8 @@ func checkHist(at string, h *Hist) error {
 		return invalid(at+"min", "%d: a duration is not negative", h.Min)
 	case h.File != "" && !filepath.IsLocal(filepath.FromSlash(h.File)):
 		return invalid(at+"file", "%q lies outside the run's directory", h.File)
+	case len(h.Windows) > maxParts:
+		return invalid(at+"windows", "%d, at most %d are taken", len(h.Windows), maxParts)
 	case h.Encoded != "":
 		return invalid(at+"encoded", "the raw data belongs into an HDR log")
 	}

@@ -214,6 +214,9 @@ type Hist struct {
 	P999 int64   `json:"p999"`
 	Max  int64   `json:"max"`
 	Mean float64 `json:"mean"`
+	// Windows are the medians of consecutive parts of the values, as many in
+	// each, in the order of the errors: what a histogram forgets.
+	Windows []int64 `json:"windows,omitempty"`
 	// Encoded is the compressed HDR payload on its way from the guest to the
 	// host, which moves it into File.
 	Encoded string `json:"encoded,omitempty"`

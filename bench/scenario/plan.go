@@ -50,7 +50,7 @@ type Select struct {
 	Arms      []string
 	FS        []string
 	CPUs      []int
-	Cells     []string // parts of cells' IDs, of which a cell has one
+	Cells     []string // parts of cells' IDs, between slashes, of which a cell has one
 	Full      bool     // the whole matrix rather than the quick one
 	Boots     int      // repetitions, each with a schedule and an order of its own; 0 is 1
 	Seed      uint64   // of the Poisson schedules and the order of the arms
@@ -167,7 +167,7 @@ func (s Select) cells(v Variant, fs string, cpus int, a Arm, fewest, first bool,
 
 // wants says whether the selection names a cell.
 func (s Select) wants(id string) bool {
-	return len(s.Cells) == 0 || slices.ContainsFunc(s.Cells, func(part string) bool { return strings.Contains(id, part) })
+	return len(s.Cells) == 0 || slices.ContainsFunc(s.Cells, func(part string) bool { return strings.Contains("/"+id+"/", "/"+part+"/") })
 }
 
 func orElse(list, instead []string) []string {

@@ -122,11 +122,18 @@ func TestBoots(t *testing.T) {
 }
 
 func TestSelectCells(t *testing.T) {
-	p, err := New(Select{Cells: []string{"queue=512/burst=100/", "kernel=base/fs=xfs/cpus=1/arm=fan/pace"}, Arms: []string{"fan"}})
+	p, err := New(Select{Cells: []string{"queue=512/burst=10", "kernel=base/fs=xfs/cpus=1/arm=fan/pace=10ms"}, Arms: []string{"fan"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if n := p.Cells(); n != 1 || p.Boots[0].Cells[0].Scenario != Latency {
+		t.Errorf("%d cells: %+v", n, p)
+	}
+	p, err = New(Select{Cells: []string{"queue=512/burst=10"}, CPUs: []int{2}, FS: []string{"xfs"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := p.Cells(); n != 2 { // of the two arms with such a queue; not bursts of 100
 		t.Errorf("%d cells: %+v", n, p)
 	}
 }

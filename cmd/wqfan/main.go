@@ -7,7 +7,8 @@
 //
 // Exit statuses: 0 ok, 1 a test or a cell failed, 2 usage, 3 the accounting
 // identity is broken, 4 the guest panicked or died, 5 the guest hung, 6 the
-// runner failed, 130 interrupted.
+// runner failed, 130 interrupted. Of wqfan compare: 0 the same or better, 1 a
+// regression, 2 not comparable.
 package main
 
 import (
@@ -31,6 +32,7 @@ import (
 type cli struct {
 	Run       runCmd       `cmd:"" help:"Boot guests, flood the channels, account for every error, write a report."`
 	Report    reportCmd    `cmd:"" help:"Make the report, the plots and bench.txt of a run again, offline."`
+	Compare   compareCmd   `cmd:"" help:"Hold the boots of one kernel against those of another: what is worse, what is better, what is noise."`
 	Scenarios scenariosCmd `cmd:"" help:"Show the scenarios, the arms and the cells of the matrix."`
 	Repro     reproCmd     `cmd:"" help:"Reproduce overflow behaviours by name."`
 	Kernel    kernelCmd    `cmd:"" help:"Build, list and remove the kernels that the guests boot."`

@@ -4,12 +4,18 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"os/exec"
 	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"wqfan/bench/result"
+	"wqfan/bench/result/resulttest"
 )
+
+var update = flag.Bool("update", false, "write the output of the program into the scripts that compare it")
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"wqfan": main})
@@ -18,9 +24,11 @@ func TestMain(m *testing.M) {
 // TestScript runs the program as a user would: testdata/script says what.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		UpdateScripts: *update,
+		Dir:           "testdata/script",
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits": exits,
+			"exits":  exits,
+			"record": record,
 		},
 	})
 }
@@ -44,4 +52,25 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if status != want {
 		ts.Fatalf("%v exits with %d, want %d:\n%s", args[1:], status, want, ts.ReadFile("stderr"))
 	}
+}
+
+// record writes a run of 10 boots that never happened: record DIR SEED SERIES
+// SLOWER [MODE]. It is in icount mode unless another is named.
+func record(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 4 || len(args) > 5 {
+		ts.Fatalf("usage: record DIR SEED SERIES SLOWER [MODE]")
+	}
+	seed, err := strconv.ParseUint(args[1], 10, 64)
+	ts.Check(err)
+	slower, err := strconv.ParseFloat(args[3], 64)
+	ts.Check(err)
+	r := resulttest.Repeated{Boots: 10, Seed: seed, Series: args[2], Slower: slower}
+	if len(args) == 5 {
+		r.Edit = func(_ *result.Run, b *result.Boot, c *result.Cell) {
+			if b != nil && c == nil {
+				b.Mode = result.Mode(args[4])
+			}
+		}
+	}
+	ts.Check(r.Write(ts.MkAbs(args[0])))
 }

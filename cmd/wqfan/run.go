@@ -28,7 +28,7 @@ type selection struct {
 	Arm      []string `help:"Arms; all where none is named." placeholder:"NAME"`
 	FS       []string `name:"fs" help:"Filesystems: ext4, xfs." placeholder:"NAME"`
 	CPUs     []int    `name:"cpus" help:"Guests with so many CPUs; 1 and 2 where none is given." placeholder:"N"`
-	Cell     []string `help:"Only cells whose name holds this; 'wqfan scenarios --cells' lists them." placeholder:"TEXT"`
+	Cell     []string `help:"Only cells with this between slashes of their name; 'wqfan scenarios --cells' lists them. May be given again." placeholder:"PART"`
 	Full     bool     `help:"The whole matrix rather than the quick one."`
 	Boots    int      `help:"Repetitions, each a boot of its own with another schedule and another order of the arms." default:"1"`
 	Seed     uint64   `help:"Seed of the Poisson schedules and of the order of the arms." default:"1"`
