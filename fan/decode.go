@@ -19,8 +19,10 @@ var native = binary.NativeEndian
 //
 //   - FAN_FS_ERROR becomes an Error: Errno and Count, FSID, Handle, and Ino and
 //     Gen where the type of the handle is known to hold them. An error of the
-//     filesystem as a whole has no handle.
-//   - FAN_Q_OVERFLOW becomes a Lost without a count: fanotify does not count.
+//     filesystem as a whole has no handle. A detailed group tells more, and
+//     the filesystem's own record.
+//   - FAN_Q_OVERFLOW becomes a Lost, without a count unless the group asked for
+//     one.
 //   - Everything else becomes an Other whose Record has the low half of the mask
 //     (all that FAN_* bits use) as its Type and the whole event as its Bytes.
 //
@@ -82,6 +84,7 @@ func decodeInfo(event []byte, at int, e *fserr.Event) (int, error) {
 		return 0, malformed("fanotify_event_info_header", at, "len %d with %d bytes left, want at least %d", n, len(b), infoHeaderSize)
 	}
 	b = b[:n:n]
+	var err error
 	switch b[offInfoType] {
 	case infoError:
 		if n < errorSize {
@@ -100,25 +103,98 @@ func decodeInfo(event []byte, at int, e *fserr.Event) (int, error) {
 			e.Has |= fserr.HasPIDFD
 		}
 	case infoFID:
-		if n < offHandle+handleSize {
-			return 0, malformed("fanotify_event_info_fid", at, "len %d, want at least %d", n, offHandle+handleSize)
+		err = decodeFID(b, at, e)
+	case infoErrorDetail:
+		err = decodeDetail(b, at, e)
+	case infoFSRecord:
+		if n < recordSize {
+			return 0, malformed("fanotify_event_info_fs_record", at, "len %d, want at least %d", n, recordSize)
 		}
-		e.FSID = fserr.FSID{native.Uint32(b[offFSID:]), native.Uint32(b[offFSID+4:])}
+		size := native.Uint32(b[offRecordLen:])
+		if uint64(size) > uint64(n-recordSize) {
+			return 0, malformed("fanotify_event_info_fs_record", at, "len %d with %d bytes left", size, n-recordSize)
+		}
+		end := recordSize + int(size)
+		e.FSID = fserr.FSID{native.Uint32(b[offRecordFSID:]), native.Uint32(b[offRecordFSID+4:])}
 		e.Has |= fserr.HasFSID
-		h := b[offHandle:]
-		size := native.Uint32(h[offHandleBytes:])
-		if uint64(size) > uint64(len(h)-handleSize) {
-			return 0, malformed("file_handle", at+offHandle, "handle_bytes %d with %d bytes left", size, len(h)-handleSize)
+		setRecord(e, fserr.Record{Magic: native.Uint32(b[offRecordMagic:]), Type: native.Uint32(b[offRecordType:]), Bytes: b[recordSize:end:end]})
+	case infoFSBlob:
+		if n < blobSize {
+			return 0, malformed("fanotify_event_info_fs_blob", at, "len %d, want at least %d", n, blobSize)
 		}
-		if size == 0 { // an error of the filesystem as a whole: FILEID_INVALID
-			break
+		setRecord(e, fserr.Record{Magic: native.Uint32(b[offBlobMagic:]), Bytes: b[blobSize:]})
+	case infoErrorLocation:
+		if n < locationSize {
+			return 0, malformed("fanotify_event_info_error_location", at, "len %d, want %d", n, locationSize)
 		}
-		end := offHandleHandle + int(size)
-		e.Handle = fserr.Handle{Type: int32(native.Uint32(h[offHandleType:])), Bytes: h[offHandleHandle:end:end]}
-		e.Has |= fserr.HasHandle
-		decodeInode(e)
+		e.IP = native.Uint64(b[offIP:])
+		e.Has |= fserr.HasLocation
+	case infoOverflow:
+		if n < overflowSize {
+			return 0, malformed("fanotify_event_info_overflow", at, "len %d, want %d", n, overflowSize)
+		}
+		e.Count = native.Uint64(b[offDropped:])
+		e.Has |= fserr.HasCount
 	}
-	return n, nil
+	return n, err
+}
+
+// setRecord sets the filesystem's own record of an error. An event of another
+// kind has itself as its Record.
+func setRecord(e *fserr.Event, r fserr.Record) {
+	if e.Kind != fserr.Error {
+		return
+	}
+	e.Magic, e.Record = r.Magic, r
+	e.Has = e.Has&^fserr.HasBroken | fserr.HasMagic | fserr.HasRecord
+}
+
+func decodeFID(b []byte, at int, e *fserr.Event) error {
+	if len(b) < offHandle+handleSize {
+		return malformed("fanotify_event_info_fid", at, "len %d, want at least %d", len(b), offHandle+handleSize)
+	}
+	e.FSID = fserr.FSID{native.Uint32(b[offFSID:]), native.Uint32(b[offFSID+4:])}
+	e.Has |= fserr.HasFSID
+	h := b[offHandle:]
+	size := native.Uint32(h[offHandleBytes:])
+	if uint64(size) > uint64(len(h)-handleSize) {
+		return malformed("file_handle", at+offHandle, "handle_bytes %d with %d bytes left", size, len(h)-handleSize)
+	}
+	if size == 0 { // an error of the filesystem as a whole: FILEID_INVALID
+		return nil
+	}
+	end := offHandleHandle + int(size)
+	e.Handle = fserr.Handle{Type: int32(native.Uint32(h[offHandleType:])), Bytes: h[offHandleHandle:end:end]}
+	e.Has |= fserr.HasHandle
+	decodeInode(e)
+	return nil
+}
+
+func decodeDetail(b []byte, at int, e *fserr.Event) error {
+	if len(b) < detailSize {
+		return malformed("fanotify_event_info_error_detail", at, "len %d, want %d", len(b), detailSize)
+	}
+	class := native.Uint32(b[offDetailClass:])
+	if class > 0xff {
+		return malformed("fanotify_event_info_error_detail", at, "error_class %d", class)
+	}
+	e.Class = fserr.Class(class)
+	e.Errno = errno(int32(native.Uint32(b[offDetailError:])))
+	e.Has |= fserr.HasClass | fserr.HasErrno
+	flags := native.Uint32(b[offDetailFlags:])
+	if flags&detailInode != 0 {
+		e.Ino, e.Gen = native.Uint64(b[offDetailIno:]), native.Uint32(b[offDetailGen:])
+		e.Has |= fserr.HasInode
+	}
+	if flags&detailRange != 0 {
+		e.Pos, e.Len = int64(native.Uint64(b[offDetailPos:])), native.Uint64(b[offDetailLen:])
+		e.Has |= fserr.HasRange
+	}
+	if flags&detailRecordLost != 0 && e.Has&fserr.HasRecord == 0 {
+		e.Record.Missing = fserr.AllParts
+		e.Has |= fserr.HasBroken
+	}
+	return nil
 }
 
 // decodeInode finds the inode in the event's handle if the type is a known one.

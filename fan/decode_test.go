@@ -73,11 +73,22 @@ var (
 	fsid   = fserr.FSID{0xf51d0, 0xf51d1}
 )
 
+// detail returns a struct fanotify_event_info_error_detail.
+func detail(flags uint32) []byte {
+	return info(infoErrorDetail, int32(117), uint32(fserr.DataLost), flags, uint64(1<<40+12), uint32(0xabcd), uint32(0), int64(-4096), uint64(512))
+}
+
+// fsRecord returns a struct fanotify_event_info_fs_record.
+func fsRecord(data string) []byte {
+	return info(infoFSRecord, uint32(0xef53), uint32(0xf51d0), uint32(0xf51d1), uint32(7), uint32(len(data)), data)
+}
+
 func handle(typ int32, b string) fserr.Handle { return fserr.Handle{Type: typ, Bytes: []byte(b)} }
 
 func TestDecode(t *testing.T) {
-	const detail = fserr.HasPID | fserr.HasErrno | fserr.HasCount
-	const located = detail | fserr.HasFSID | fserr.HasHandle | fserr.HasInode
+	const detail0 = fserr.HasPID | fserr.HasErrno | fserr.HasCount
+	const detailed = detail0 | fserr.HasFSID | fserr.HasClass
+	const located = detail0 | fserr.HasFSID | fserr.HasHandle | fserr.HasInode
 	golden.DecodeGood(t, Decode, []golden.Good{
 		{"an inode of ext4", event(unix.FAN_FS_ERROR, fid(1, ino32), broken),
 			fserr.Event{Kind: fserr.Error, Has: located, PID: 42, Errno: 117, Count: 3, FSID: fsid, Ino: 12, Gen: 0xabcd, Handle: handle(1, ino32)}},
@@ -94,21 +105,42 @@ func TestDecode(t *testing.T) {
 		{"a handle of another type", event(unix.FAN_FS_ERROR, fid(0x71, ino64), broken),
 			fserr.Event{Kind: fserr.Error, Has: located &^ fserr.HasInode, PID: 42, Errno: 117, Count: 3, FSID: fsid, Handle: handle(0x71, ino64)}},
 		{"the filesystem as a whole", event(unix.FAN_FS_ERROR, fid(0xff, ""), broken),
-			fserr.Event{Kind: fserr.Error, Has: detail | fserr.HasFSID, PID: 42, Errno: 117, Count: 3, FSID: fsid}},
+			fserr.Event{Kind: fserr.Error, Has: detail0 | fserr.HasFSID, PID: 42, Errno: 117, Count: 3, FSID: fsid}},
 		{"a pidfd between", event(unix.FAN_FS_ERROR, fid(0xff, ""), info(infoPIDFD, int32(9)), broken),
-			fserr.Event{Kind: fserr.Error, Has: detail | fserr.HasFSID | fserr.HasPIDFD, PID: 42, PIDFD: 9, Errno: 117, Count: 3, FSID: fsid}},
+			fserr.Event{Kind: fserr.Error, Has: detail0 | fserr.HasFSID | fserr.HasPIDFD, PID: 42, PIDFD: 9, Errno: 117, Count: 3, FSID: fsid}},
 		{"no pidfd", event(unix.FAN_FS_ERROR, info(infoPIDFD, int32(-1)), broken),
-			fserr.Event{Kind: fserr.Error, Has: detail, PID: 42, Errno: 117, Count: 3}},
+			fserr.Event{Kind: fserr.Error, Has: detail0, PID: 42, Errno: 117, Count: 3}},
 		{"unknown records", event(unix.FAN_FS_ERROR, info(99), info(200, "some bytes"), broken, info(6, "more")),
-			fserr.Event{Kind: fserr.Error, Has: detail, PID: 42, Errno: 117, Count: 3}},
+			fserr.Event{Kind: fserr.Error, Has: detail0, PID: 42, Errno: 117, Count: 3}},
 		{"a longer error record", event(unix.FAN_FS_ERROR, info(infoError, int32(5), uint32(1), uint64(0))),
-			fserr.Event{Kind: fserr.Error, Has: detail, PID: 42, Errno: 5, Count: 1}},
+			fserr.Event{Kind: fserr.Error, Has: detail0, PID: 42, Errno: 5, Count: 1}},
 		{"a negative error number", event(unix.FAN_FS_ERROR, info(infoError, int32(-5), uint32(1))),
-			fserr.Event{Kind: fserr.Error, Has: detail, PID: 42, Errno: 5, Count: 1}},
+			fserr.Event{Kind: fserr.Error, Has: detail0, PID: 42, Errno: 5, Count: 1}},
 		{"longer metadata", edit(event(unix.FAN_FS_ERROR, make([]byte, 8), broken), offMetadataLen, uint16(metadataSize+8)),
-			fserr.Event{Kind: fserr.Error, Has: detail, PID: 42, Errno: 117, Count: 3}},
+			fserr.Event{Kind: fserr.Error, Has: detail0, PID: 42, Errno: 117, Count: 3}},
 		{"no records", event(unix.FAN_FS_ERROR),
 			fserr.Event{Kind: fserr.Error, Has: fserr.HasPID, PID: 42}},
+		{"in detail", event(unix.FAN_FS_ERROR, fid(1, ino32), broken, detail(detailInode|detailRange)),
+			fserr.Event{Kind: fserr.Error, Has: located | fserr.HasClass | fserr.HasRange, PID: 42, Class: fserr.DataLost, Errno: 117, Count: 3, FSID: fsid,
+				Ino: 1<<40 + 12, Gen: 0xabcd, Handle: handle(1, ino32), Pos: -4096, Len: 512}},
+		{"in detail, of the filesystem", event(unix.FAN_FS_ERROR, fid(0xff, ""), broken, detail(0)),
+			fserr.Event{Kind: fserr.Error, Has: detailed, PID: 42, Class: fserr.DataLost, Errno: 117, Count: 3, FSID: fsid}},
+		{"the filesystem's record", event(unix.FAN_FS_ERROR, broken, detail(0), fsRecord("five!")),
+			fserr.Event{Kind: fserr.Error, Has: detailed | fserr.HasMagic | fserr.HasRecord, PID: 42, Class: fserr.DataLost, Errno: 117, Count: 3, FSID: fsid,
+				Magic: 0xef53, Record: fserr.Record{Magic: 0xef53, Type: 7, Bytes: []byte("five!")}}},
+		{"the record as a blob", event(unix.FAN_FS_ERROR, fid(0xff, ""), broken, detail(0), info(infoFSBlob, uint32(0xef53), "five!")),
+			fserr.Event{Kind: fserr.Error, Has: detailed | fserr.HasMagic | fserr.HasRecord, PID: 42, Class: fserr.DataLost, Errno: 117, Count: 3, FSID: fsid,
+				Magic: 0xef53, Record: fserr.Record{Magic: 0xef53, Bytes: []byte("five!\x00\x00\x00")}}},
+		{"a record that was not kept", event(unix.FAN_FS_ERROR, fid(0xff, ""), broken, detail(detailRecordLost)),
+			fserr.Event{Kind: fserr.Error, Has: detailed | fserr.HasBroken, PID: 42, Class: fserr.DataLost, Errno: 117, Count: 3, FSID: fsid,
+				Record: fserr.Record{Missing: fserr.AllParts}}},
+		{"a location", event(unix.FAN_FS_ERROR, broken, info(infoErrorLocation, uint32(0), uint64(0xffffffff81000000))),
+			fserr.Event{Kind: fserr.Error, Has: detail0 | fserr.HasLocation, PID: 42, Errno: 117, Count: 3, IP: 0xffffffff81000000}},
+		{"a counted overflow", edit(event(unix.FAN_Q_OVERFLOW, info(infoOverflow, uint32(0), uint64(1<<40))), offPID, int32(0)),
+			fserr.Event{Kind: fserr.Lost, Has: fserr.HasCount, Count: 1 << 40}},
+		{"a record beside an open", event(unix.FAN_OPEN, fsRecord("")),
+			fserr.Event{Kind: fserr.Other, Has: fserr.HasPID | fserr.HasFSID | fserr.HasRecord, PID: 42, FSID: fsid,
+				Record: fserr.Record{Type: unix.FAN_OPEN, Bytes: event(unix.FAN_OPEN, fsRecord(""))}}},
 		{"an overflow", edit(event(unix.FAN_Q_OVERFLOW), offPID, int32(0)),
 			fserr.Event{Kind: fserr.Lost}},
 		{"an open", event(unix.FAN_OPEN, fid(1, ino32)),
@@ -135,6 +167,15 @@ func TestDecodeMalformed(t *testing.T) {
 		{"short error", event(unix.FAN_FS_ERROR, info(infoError, uint32(0))), 32, "fanotify: fanotify_event_info_error at byte 24: len 8, want 12"},
 		{"short pidfd", event(unix.FAN_FS_ERROR, info(infoPIDFD)), 28, "fanotify: fanotify_event_info_pidfd at byte 24: len 4, want 8"},
 		{"short fid", event(unix.FAN_FS_ERROR, info(infoFID, uint64(0), uint32(0))), 40, "fanotify: fanotify_event_info_fid at byte 24: len 16, want at least 20"},
+		{"short detail", event(unix.FAN_FS_ERROR, detail(0)[:44]), 68, "fanotify: fanotify_event_info_header at byte 24: len 48 with 44 bytes left, want at least 4"},
+		{"shorter detail", event(unix.FAN_FS_ERROR, edit(detail(0)[:44], offInfoLen, uint16(44))), 68, "fanotify: fanotify_event_info_error_detail at byte 24: len 44, want 48"},
+		{"class", event(unix.FAN_FS_ERROR, edit(detail(0), offDetailClass, uint32(256))), 72, "fanotify: fanotify_event_info_error_detail at byte 24: error_class 256"},
+		{"short record", event(unix.FAN_FS_ERROR, info(infoFSRecord, uint64(0))), 36, "fanotify: fanotify_event_info_fs_record at byte 24: len 12, want at least 24"},
+		{"record len large", event(unix.FAN_FS_ERROR, edit(fsRecord("data"), offRecordLen, uint32(5))), 52, "fanotify: fanotify_event_info_fs_record at byte 24: len 5 with 4 bytes left"},
+		{"record len huge", event(unix.FAN_FS_ERROR, edit(fsRecord("data"), offRecordLen, uint32(1<<32-1))), 52, "fanotify: fanotify_event_info_fs_record at byte 24: len 4294967295 with 4 bytes left"},
+		{"short blob", event(unix.FAN_FS_ERROR, info(infoFSBlob)), 28, "fanotify: fanotify_event_info_fs_blob at byte 24: len 4, want at least 8"},
+		{"short location", event(unix.FAN_FS_ERROR, info(infoErrorLocation, uint32(0))), 32, "fanotify: fanotify_event_info_error_location at byte 24: len 8, want 16"},
+		{"short overflow", event(unix.FAN_Q_OVERFLOW, info(infoOverflow, uint32(0))), 32, "fanotify: fanotify_event_info_overflow at byte 24: len 8, want 16"},
 		{"handle_bytes large", edit(good(), atFID+offHandle, uint32(9)), 64, "fanotify: file_handle at byte 36: handle_bytes 9 with 8 bytes left"},
 		{"handle_bytes huge", edit(good(), atFID+offHandle, uint32(1<<32-1)), 64, "fanotify: file_handle at byte 36: handle_bytes 4294967295 with 8 bytes left"},
 	})
@@ -161,15 +202,16 @@ func TestParseStats(t *testing.T) {
 // event per line, beside what it should be.
 func TestCaptured(t *testing.T) { golden.Records(t, "testdata/*.hex", Decode) }
 
-// The patch that an error names must be in the series.
+// The patches that errors name must be in the series.
 func TestPatchNames(t *testing.T) {
-	golden.Patches(t, "../kernel-patches", patchCounters)
+	golden.Patches(t, "../kernel-patches", patchCounters, patchDetailed, patchRecord, patchInode, patchMerge, patchOverflow, patchLocation)
 }
 
 func benchmarks() []golden.Record {
 	return []golden.Record{
 		{"inode", event(unix.FAN_FS_ERROR, fid(1, ino32), broken)},
 		{"filesystem", event(unix.FAN_FS_ERROR, fid(0xff, ""), broken)},
+		{"detailed", event(unix.FAN_FS_ERROR, fid(1, ino32), broken, detail(detailInode|detailRange), fsRecord(string(make([]byte, 24))))},
 		{"pidfd", event(unix.FAN_FS_ERROR, fid(1, ino32), info(infoPIDFD, int32(9)), broken)},
 		{"overflow", event(unix.FAN_Q_OVERFLOW)},
 		{"open", event(unix.FAN_OPEN, fid(1, ino32))},

@@ -19,6 +19,14 @@
 // could be counted in an event that is there, and one FAN_Q_OVERFLOW event
 // without a count says so: kind Lost.
 //
+// # Kernels
+//
+// The prototype in the project's kernel-patches lets a group ask for more:
+// each error in detail with the filesystem's own record, errors counted when the
+// queue is full, a count of what was dropped, and the errors of one file without
+// privileges. The package works with mainline too and says which patch is
+// missing.
+//
 // The package keeps no state but what a [Group] has, logs nothing and decides
 // nothing for its user.
 package fan

@@ -42,9 +42,6 @@ func parseStats(b []byte) (Stats, error) {
 	return Stats{}, errNoCounters
 }
 
-// patchCounters is the patch of the series that a kernel may lack.
-const patchCounters = "fanotify: count queued, merged and dropped error events"
-
 // errNoCounters is what Stats gives on a kernel without the series.
 var errNoCounters = fmt.Errorf("counters of the fanotify group: %w (the kernel lacks the patch %q)",
 	errors.ErrUnsupported, patchCounters)

@@ -34,6 +34,46 @@ const (
 	offHandleHandle = 8  // unsigned char f_handle[]
 )
 
+// What the series adds to linux/fanotify.h.
+const (
+	reportDetailedError = 0x00008000 // FAN_REPORT_DETAILED_ERROR
+	reportFSBlob        = 0x00010000 // FAN_REPORT_FS_BLOB
+	mergeWhenFull       = 0x00020000 // FAN_MERGE_WHEN_FULL
+	reportOverflow      = 0x00040000 // FAN_REPORT_OVERFLOW
+	reportErrorLocation = 0x00080000 // FAN_REPORT_ERROR_LOCATION
+
+	infoErrorDetail   = 8  // FAN_EVENT_INFO_TYPE_ERROR_DETAIL
+	infoFSRecord      = 9  // FAN_EVENT_INFO_TYPE_FS_RECORD
+	infoFSBlob        = 14 // FAN_EVENT_INFO_TYPE_FS_BLOB
+	infoOverflow      = 15 // FAN_EVENT_INFO_TYPE_OVERFLOW
+	infoErrorLocation = 16 // FAN_EVENT_INFO_TYPE_ERROR_LOCATION
+
+	// struct fanotify_event_info_error_detail
+	detailSize       = 48
+	offDetailError   = 4  // __s32 error
+	offDetailClass   = 8  // __u32 error_class
+	offDetailFlags   = 12 // __u32 flags
+	offDetailIno     = 16 // __u64 inode
+	offDetailGen     = 24 // __u32 generation
+	offDetailPos     = 32 // __s64 offset
+	offDetailLen     = 40 // __u64 length
+	detailInode      = 1  // FAN_ERROR_DETAIL_INODE
+	detailRange      = 2  // FAN_ERROR_DETAIL_RANGE
+	detailRecordLost = 4  // FAN_ERROR_DETAIL_RECORD_LOST
+
+	recordSize     = 24 // struct fanotify_event_info_fs_record, without its data
+	offRecordMagic = 4  // __u32 magic
+	offRecordFSID  = 8  // __kernel_fsid_t fsid
+	offRecordType  = 16 // __u32 type
+	offRecordLen   = 20 // __u32 len
+	blobSize       = 8  // struct fanotify_event_info_fs_blob, without its data
+	offBlobMagic   = 4  // __u32 magic
+	overflowSize   = 16 // struct fanotify_event_info_overflow
+	offDropped     = 8  // __u64 dropped
+	locationSize   = 16 // struct fanotify_event_info_error_location
+	offIP          = 8  // __u64 ip
+)
+
 // Types of file handles that hold an inode number and a generation in a known
 // place: enum fid_type, linux/exportfs.h, which is not part of the uapi.
 const (

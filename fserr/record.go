@@ -52,7 +52,11 @@ func (r Record) Decode() (fmt.Stringer, error) {
 	if decode == nil {
 		return nil, &UnknownRecordError{r.Magic, r.Type}
 	}
-	return decode(r)
+	says, err := decode(r)
+	if err != nil {
+		return nil, err
+	}
+	return says, nil
 }
 
 // UnknownRecordError says that nothing is known of a kind of record.

@@ -3,26 +3,14 @@
 package healthmon
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 	"unsafe"
 
-	"wqfan/bench/kernel"
 	"wqfan/internal/clayout"
-	"wqfan/internal/need"
 )
 
 // TestLayout compares uapi.go with what the C compiler makes of XFS's header.
 func TestLayout(t *testing.T) {
-	im, err := kernel.Find(t.Context(), kernel.Options{})
-	if err != nil {
-		need.Missing(t, "needs the patched kernel's copy of xfs_fs.h: %v", err)
-	}
-	header := im.File("fs/xfs/libxfs/xfs_fs.h")
-	if _, err := os.Stat(header); err != nil {
-		need.Missing(t, "the kernel in the cache was built without keeping it, build it again: %v", err)
-	}
 	want := map[string]int64{
 		"XFS_IOC_HEALTH_MONITOR":             iocHealthMonitor,
 		"sizeof(struct xfs_health_monitor)":  int64(unsafe.Sizeof(healthMonitor{})),
@@ -67,9 +55,5 @@ func TestLayout(t *testing.T) {
 	} {
 		want["XFS_HEALTH_MONITOR_TYPE_"+name] = int64(v)
 	}
-	userspace, err := filepath.Abs("testdata/userspace.h")
-	if err != nil {
-		t.Fatal(err)
-	}
-	clayout.Check(t, []string{userspace, header}, want)
+	clayout.Check(t, clayout.XFS(t), want)
 }

@@ -66,7 +66,57 @@ func TestSeriesLayout(t *testing.T) {
 		need.Missing(t, "the headers lack WATCH_TYPE_FS_ERROR: set %s to the include folder of the series' headers_install", clayout.IncludeEnv)
 	}
 	var w fsErrorWatch
+	var reserve reserveSpec
+	var rules fsFilterSpec
 	clayout.Check(t, headers, map[string]int64{
+		"IOC_WATCH_QUEUE_SET_OPTIONS":                    iocSetOptions,
+		"IOC_WATCH_QUEUE_SET_FS_FILTER":                  iocSetFSFilter,
+		"IOC_WATCH_QUEUE_SET_RESERVE":                    iocSetReserve,
+		"WATCH_QUEUE_LOSS_COUNT":                         lossCount,
+		"WATCH_QUEUE_CHAIN_WHOLE":                        chainWhole,
+		"sizeof(struct watch_queue_options)":             int64(unsafe.Sizeof(queueOptions{})),
+		"offsetof(struct watch_queue_options, flags)":    int64(unsafe.Offsetof(queueOptions{}.flags)),
+		"sizeof(struct watch_queue_reserve)":             int64(unsafe.Sizeof(reserve)),
+		"offsetof(struct watch_queue_reserve, type)":     int64(unsafe.Offsetof(reserve.typ)),
+		"offsetof(struct watch_queue_reserve, subtypes)": int64(unsafe.Offsetof(reserve.subtypes)),
+		"offsetof(struct watch_queue_reserve, slots)":    int64(unsafe.Offsetof(reserve.slots)),
+		"WATCH_FS_RULE_CLASSES":                          ruleClasses,
+		"WATCH_FS_RULE_ERROR":                            ruleError,
+		"WATCH_FS_RULE_MAGIC":                            ruleMagic,
+		"WATCH_FS_RULE_INO":                              ruleIno,
+		"offsetof(struct watch_fs_filter, nr)":           int64(unsafe.Offsetof(rules.n)),
+		"sizeof(struct watch_fs_filter)":                 int64(unsafe.Offsetof(rules.rules)),
+		"sizeof(struct watch_fs_rule)":                   int64(unsafe.Sizeof(rules.rules[0])),
+		"offsetof(struct watch_fs_rule, flags)":          int64(unsafe.Offsetof(rules.rules[0].flags)),
+		"offsetof(struct watch_fs_rule, classes)":        int64(unsafe.Offsetof(rules.rules[0].classes)),
+		"offsetof(struct watch_fs_rule, error)":          int64(unsafe.Offsetof(rules.rules[0].error)),
+		"offsetof(struct watch_fs_rule, magic)":          int64(unsafe.Offsetof(rules.rules[0].magic)),
+		"offsetof(struct watch_fs_rule, ino)":            int64(unsafe.Offsetof(rules.rules[0].ino)),
+
+		"sizeof(struct watch_notification_loss)":         lossSize,
+		"offsetof(struct watch_notification_loss, lost)": offLost,
+		"WATCH_LOSS_INFO_WATCH":                          lossInfoWatch,
+		"WATCH_LOSS_INFO_REMOVAL":                        lossInfoRemoval,
+		"WATCH_LOSS_INFO_PARTS":                          lossInfoParts,
+
+		"WATCH_TYPE_CHAIN":                                 TypeChain,
+		"sizeof(struct watch_notification_chain)":          chainSize,
+		"offsetof(struct watch_notification_chain, chain)": offChain,
+		"offsetof(struct watch_notification_chain, index)": offChainIndex,
+		"offsetof(struct watch_notification_chain, flags)": offChainFlags,
+		"offsetof(struct watch_notification_chain, data)":  chainSize,
+		"WATCH_CHAIN_LAST":                                 chainLast,
+		"WATCH_CHAIN_PART_DATA":                            chainPartData,
+		"sizeof(struct watch_chain_ref)":                   chainRefSize,
+		"offsetof(struct watch_chain_ref, chain)":          0,
+		"offsetof(struct watch_chain_ref, chain_len)":      offRefLen,
+		"FS_ERROR_INFO_CHAIN":                              fsErrorInfoChain,
+		"FS_ERROR_INFO_LOCATION":                           fsErrorInfoLocation,
+
+		"sizeof(struct fs_error_location_notification)":          locationSize,
+		"offsetof(struct fs_error_location_notification, ip)":    offIP,
+		"offsetof(struct fs_error_location_notification, chain)": locationSize - chainRefSize,
+
 		"WATCH_TYPE_FS_ERROR":     TypeFSError,
 		"FS_ERROR_INFO_INODE":     fsErrorInfoInode,
 		"FS_ERROR_INFO_RANGE":     fsErrorInfoRange,
@@ -96,6 +146,8 @@ func TestSeriesLayout(t *testing.T) {
 
 		"FS_IOC_WATCH_ERRORS":                         fsIocWatchErrors,
 		"FS_ERROR_WATCH_DEFERRED":                     fsErrorWatchDeferred,
+		"FS_ERROR_WATCH_FILE":                         fsErrorWatchFile,
+		"FS_ERROR_WATCH_LOCATION":                     fsErrorWatchLocation,
 		"sizeof(struct fs_error_watch)":               int64(unsafe.Sizeof(w)),
 		"offsetof(struct fs_error_watch, queue_fd)":   int64(unsafe.Offsetof(w.queueFD)),
 		"offsetof(struct fs_error_watch, watch_id)":   int64(unsafe.Offsetof(w.watchID)),
