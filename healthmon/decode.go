@@ -85,9 +85,9 @@ var classes = map[Type]fserr.Class{
 //   - Lost becomes a Lost with a count, Unmount a Removed.
 //   - Everything else becomes an Other.
 //
-// Every event but Lost has the whole record as its Record, with its type and
-// without a magic; see [Parse]. The bytes belong to b. The record's time is the
-// wall clock's, so it is no Time of the event.
+// Every event but Lost has XFS's Magic and the whole record as its Record, which
+// is the channel's own and not [fserr.XFSRecord]; see [Parse]. The bytes belong to
+// b. The record's time is the wall clock's, so it is no Time of the event.
 //
 // The error is a [*fserr.FormatError]: what is left is less than a record.
 func Decode(b []byte, e *fserr.Event) (int, error) {
@@ -100,9 +100,9 @@ func Decode(b []byte, e *fserr.Event) (int, error) {
 		e.Kind, e.Count, e.Has = fserr.Lost, r.Lost, fserr.HasCount
 		return eventSize, nil
 	}
-	e.Kind = fserr.Other
+	e.Kind, e.Magic = fserr.Other, fserr.XFSMagic
 	e.Record = fserr.Record{Type: uint32(r.Type), Bytes: b[:eventSize:eventSize]}
-	e.Has = fserr.HasRecord
+	e.Has = fserr.HasRecord | fserr.HasMagic
 	switch r.Type {
 	case Unmount:
 		e.Kind = fserr.Removed
@@ -156,17 +156,25 @@ func (r Record) String() string {
 			fmt.Fprintf(&b, " reasons=%s", bitNames(r.Mask, reasons[:]))
 		}
 	case FS:
-		fmt.Fprintf(&b, " mask=%#x", r.Mask)
-	case AG, RTGroup:
-		fmt.Fprintf(&b, " group=%d mask=%#x", r.Group, r.Mask)
+		fmt.Fprintf(&b, " %s", r.names(fserr.XFSWhole))
+	case AG:
+		fmt.Fprintf(&b, " %d %s", r.Group, r.names(fserr.XFSAG))
+	case RTGroup:
+		fmt.Fprintf(&b, " %d %s", r.Group, r.names(fserr.XFSRTGroup))
 	case Inode:
-		fmt.Fprintf(&b, " ino=%d gen=%d mask=%#x", r.Ino, r.Gen, r.Mask)
+		fmt.Fprintf(&b, " ino=%d gen=%d %s", r.Ino, r.Gen, r.names(fserr.XFSInode))
 	case DataDev, RTDev, LogDev:
 		fmt.Fprintf(&b, " pos=%d len=%d", r.Pos, r.Len)
 	case FileRange:
 		fmt.Fprintf(&b, " ino=%d gen=%d pos=%d len=%d %v", r.Ino, r.Gen, r.Pos, r.Len, r.Errno.String())
 	}
 	return b.String()
+}
+
+// names returns the names of the metadata in Mask. They are those that the
+// series' records have.
+func (r Record) names(g fserr.XFSGroup) string {
+	return strings.Join(fserr.XFSRecord{Group: g, Sick: r.Mask}.SickNames(), "|")
 }
 
 // bitNames returns the names of the bits that are set, the others as a number.

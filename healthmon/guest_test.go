@@ -111,7 +111,7 @@ func TestGuestFileRange(t *testing.T) {
 				t.Fatalf("%v: nothing about %s", class, f.Name())
 			}
 			want := fserr.Event{
-				Kind: fserr.Error, Has: fserr.HasClass | fserr.HasErrno | fserr.HasInode | fserr.HasRange | fserr.HasRecord,
+				Kind: fserr.Error, Has: fserr.HasClass | fserr.HasErrno | fserr.HasInode | fserr.HasRange | fserr.HasRecord | fserr.HasMagic, Magic: fserr.XFSMagic,
 				Class: class, Errno: 61, Ino: inguest.Stat(t, f.Name()).Ino, Gen: inguest.Generation(t, f),
 				Pos: got[j].Pos, Len: got[j].Len, Record: got[j].Record, Recv: got[j].Recv,
 			}
