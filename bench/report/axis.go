@@ -101,3 +101,14 @@ func categoryAxis(a *plot.Axis, labels []string) {
 	a.Tick.Marker = ticks
 	a.Tick.Length = 0
 }
+
+// countAxis is linear from 0 to most and a little, with round labels.
+func countAxis(a *plot.Axis, most float64) {
+	step := ceil125(most / 4)
+	a.Min, a.Max = 0, most*1.08
+	var ticks plot.ConstantTicks
+	for v := 0.0; v <= a.Max; v += step {
+		ticks = append(ticks, plot.Tick{Value: v, Label: short(v)})
+	}
+	a.Tick.Marker = ticks
+}

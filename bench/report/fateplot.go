@@ -4,13 +4,10 @@ package report
 
 import (
 	"fmt"
-	"image/color"
 	"slices"
 	"strings"
 
-	xfont "golang.org/x/image/font"
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
 	"wqfan/bench/result"
@@ -38,7 +35,7 @@ func fateFigure(d *data, spot place, gs []*group, filled bool) *figure {
 	rows := 0
 	for j, a := range arms {
 		for _, q := range queuesOf(ofArm(gs, a)) {
-			bars := fateBars{queues: []queue{q}, groups: ofQueue(ofArm(gs, a), q), bursts: bursts}
+			bars := fateBars{[]queue{q}, stack{ofQueue(ofArm(gs, a), q), func(g *group) int { return slices.Index(bursts, g.burst) }}}
 			if i := slices.IndexFunc(columns[j], bars.alike); i >= 0 {
 				columns[j][i].queues = append(columns[j][i].queues, q)
 				continue
@@ -95,20 +92,14 @@ func fateFigure(d *data, spot place, gs []*group, filled bool) *figure {
 	if spot.mode == result.TCG {
 		f.notes[1] += " Emulated CPUs: loss semantics only."
 	}
-	for _, ft := range fates {
-		// The two losses and the two deliveries are named even where there are none.
-		if seen[ft.name] || slices.Contains([]string{fates[0].name, fates[1].name, signalled.name, silent.name}, ft.name) {
-			f.legend = append(f.legend, entry{ft.name, func(c *draw.Canvas) { ft.fillRect(c, c.Rectangle) }})
-		}
-	}
+	f.legend = fateEntries(seen)
 	return f
 }
 
-// fateBars draws one stacked bar for each burst.
+// fateBars are the bursts against queues at which every error had the same fate.
 type fateBars struct {
-	queues []queue // one, and those at which every error had the same fate
-	groups []*group
-	bursts []uint64
+	queues []queue // at least one
+	stack
 }
 
 // alike says that in both every error had the same fate.
@@ -129,59 +120,10 @@ func (b fateBars) names() string {
 	return strings.Join(names, "; ")
 }
 
-func (b fateBars) any(f fate) bool {
-	return slices.ContainsFunc(b.groups, func(g *group) bool {
-		return slices.ContainsFunc(g.cells, func(c result.Cell) bool { return f.of(&c) > 0 })
-	})
-}
-
+// Plot draws the bars, with the number of errors in detail above each.
 func (b fateBars) Plot(c draw.Canvas, p *plot.Plot) {
-	x, y := p.Transforms(&c)
-	small := textStyle(7.5, xfont.WeightNormal, black)
-	small.XAlign, small.YAlign = draw.XCenter, draw.YBottom
-	loud := textStyle(7.5, xfont.WeightBold, black)
-	loud.XAlign, loud.YAlign = draw.XCenter, draw.YBottom
+	b.stack.Plot(c, p)
 	for _, g := range b.groups {
-		i := float64(slices.Index(b.bursts, g.burst))
-		var all float64
-		for k := range g.cells {
-			all += total(&g.cells[k])
-		}
-		from := 0.0
-		for _, f := range fates {
-			var sum float64
-			for k := range g.cells {
-				sum += f.of(&g.cells[k])
-			}
-			to := from + 100*part(sum, all)
-			if to > from {
-				f.fillRect(&c, vg.Rectangle{Min: vg.Point{X: x(i - 0.4), Y: y(from)}, Max: vg.Point{X: x(i + 0.4), Y: y(to)}})
-			}
-			from = to
-			if f.name == silent.name && sum > 0 {
-				c.FillText(loud, vg.Point{X: x(i), Y: y(111)}, short(sum/float64(len(g.cells))))
-			}
-		}
-		c.FillText(small, vg.Point{X: x(i), Y: y(101)}, short(g.median(func(c *result.Cell) float64 { return float64(c.Account.Detailed) }).Value))
-	}
-}
-
-// fillRect fills r as the fate demands: colour, diagonals, edge.
-func (f fate) fillRect(c *draw.Canvas, r vg.Rectangle) {
-	corners := []vg.Point{r.Min, {X: r.Max.X, Y: r.Min.Y}, r.Max, {X: r.Min.X, Y: r.Max.Y}}
-	c.FillPolygon(f.fill, corners)
-	if f.hatch > 0 {
-		ink := draw.LineStyle{Color: color.Gray{0x50}, Width: 0.6}
-		// The lines x-y = k·hatch, so that they go on from bar to bar.
-		first := vg.Length(int((r.Min.X-r.Max.Y)/f.hatch)-1) * f.hatch
-		for k := first; k < r.Max.X-r.Min.Y; k += f.hatch {
-			lo, hi := max(r.Min.X, k+r.Min.Y), min(r.Max.X, k+r.Max.Y)
-			if lo < hi {
-				c.StrokeLine2(ink, lo, lo-k, hi, hi-k)
-			}
-		}
-	}
-	if f.edge {
-		c.StrokeLines(draw.LineStyle{Color: color.Gray{0x50}, Width: 0.4}, append(corners, r.Min))
+		b.above(c, p, g, 101, false, short(g.median(func(c *result.Cell) float64 { return float64(c.Account.Detailed) }).Value))
 	}
 }

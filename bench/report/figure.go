@@ -277,3 +277,13 @@ func (grid) Plot(c draw.Canvas, p *plot.Plot) {
 		}
 	}
 }
+
+// haloText writes text that stays legible on what lies below.
+func haloText(c draw.Canvas, sty text.Style, at vg.Point, s string) {
+	halo := sty
+	halo.Color = white
+	for _, d := range []vg.Point{{X: -1}, {X: 1}, {Y: -1}, {Y: 1}} {
+		c.FillText(halo, at.Add(d), s)
+	}
+	c.FillText(sty, at, s)
+}

@@ -29,12 +29,29 @@ func figures(d *data) []*figure {
 	for _, m := range modes {
 		gs := filter(inMode(d.groups[latency], m), func(g *group) bool { return g.hist(readTime) != nil })
 		if len(gs) > 0 {
-			out = append(out, latencyFigure(d, m, gs))
+			out = append(out, latencyFigure(d, m, gs), tailFigure(d, m, gs))
 		}
 	}
 	for _, m := range modes {
 		if gs := swept(inMode(d.groups[loss], m)); len(gs) > 0 {
-			out = append(out, lossFigure(d, m, gs))
+			out = append(out, loadFigure(d, m, gs), heatFigure(d, m, gs))
+		}
+	}
+	for _, p := range places(withTimeline(d)) {
+		out = append(out, timelineFigure(d, p))
+	}
+	return slices.DeleteFunc(out, func(f *figure) bool { return f == nil })
+}
+
+// tile breaks rows of panels that are too many for the width of a figure.
+func tile(rows [][]*plot.Plot) [][]*plot.Plot {
+	const most = 4
+	var out [][]*plot.Plot
+	for _, row := range rows {
+		n := (len(row) + most - 1) / most
+		each := (len(row) + n - 1) / n
+		for part := range slices.Chunk(row, each) {
+			out = append(out, append(part, make([]*plot.Plot, each-len(part))...))
 		}
 	}
 	return out

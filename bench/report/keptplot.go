@@ -142,17 +142,11 @@ func (l endLabels) Plot(c draw.Canvas, p *plot.Plot) {
 	x, y := p.Transforms(&c)
 	sty := textStyle(7.5, xfont.WeightNormal, black)
 	sty.XAlign, sty.YAlign = draw.XRight, draw.YBottom
-	halo := sty
-	halo.Color = white
 	for _, e := range l {
 		label := "queue " + strings.Join(e.queues, "; ")
 		if len(e.queues) > 2 {
 			label = fmt.Sprintf("%d queue sizes", len(e.queues))
 		}
-		at := vg.Point{X: x(e.at.X) + 4, Y: y(e.at.Y) + 3}
-		for _, d := range []vg.Point{{X: -1}, {X: 1}, {Y: -1}, {Y: 1}} { // a halo, for what lies below
-			c.FillText(halo, at.Add(d), label)
-		}
-		c.FillText(sty, at, label)
+		haloText(c, sty, vg.Point{X: x(e.at.X) + 4, Y: y(e.at.Y) + 3}, label)
 	}
 }

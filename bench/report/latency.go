@@ -53,6 +53,7 @@ func (d *doc) latency() {
 		d.table(t)
 		d.guarantee(mode)
 		d.embed("latency-" + string(m))
+		d.embed("tail-" + string(m))
 	}
 }
 

@@ -4,13 +4,8 @@ package report
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
-
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg/draw"
 
 	"wqfan/bench/result"
 )
@@ -29,8 +24,12 @@ func (d *doc) loss() {
 			continue
 		}
 		d.sweep(m, swept(mode))
-		d.embed("loss-" + string(m))
+		d.embed("load-" + string(m))
+		d.embed("heat-" + string(m))
 		d.flatOut(m, flatOut(mode))
+	}
+	for _, p := range places(withTimeline(d.data)) {
+		d.embed("timeline-" + p.slug())
 	}
 }
 
@@ -120,93 +119,4 @@ func (d *doc) short(series []*group) string {
 		return ""
 	}
 	return d.note(fmt.Sprintf("the injector fell short of the rate, so that the channel met less than the rate says: it made %s", strings.Join(rates, ", ")))
-}
-
-// lossFigure shows what is lost, and what only counted, against the offered rate.
-func lossFigure(d *data, m result.Mode, gs []*group) *figure {
-	type quantity struct {
-		label string
-		of    func(*result.Cell) uint64
-	}
-	quantities := []quantity{
-		{"lost, reader told", func(c *result.Cell) uint64 { return c.Account.Signalled }},
-		{"lost silently", func(c *result.Cell) uint64 { return c.Account.Silent }},
-		{"known only by count", func(c *result.Cell) uint64 { return c.Account.Coalesced }},
-	}
-	note := ""
-	if !slices.ContainsFunc(gs, func(g *group) bool { return g.share(quantities[1].of) > 0 }) {
-		quantities = slices.Delete(quantities, 1, 2)
-		note = " No error was lost silently."
-	}
-	var rates []float64
-	short := false
-	for _, g := range gs {
-		rates = append(rates, g.asked())
-		short = short || g.late()
-	}
-	arms := armsOf(gs)
-	side := func(string) float64 { return 1 }
-	if once(m, gs) {
-		side = sideBySide(rates, arms)
-		note += " Channels at one rate stand side by side."
-	}
-	wheres := places(gs)
-	panels := make([][]*plot.Plot, len(quantities))
-	for i, q := range quantities {
-		for _, w := range wheres {
-			p := panel(fmt.Sprintf("%v: %s", w, q.label))
-			p.X.Label.Text = "errors asked for per second of guest time"
-			p.Y.Label.Text = "share of the errors"
-			logAxis(&p.X, rates)
-			p.X.Min, p.X.Max = p.X.Min*side(arms[0]), p.X.Max*side(arms[len(arms)-1])
-			shareAxis(&p.Y, 4, 4)
-			for _, a := range arms {
-				series := swept(ofArm(at(gs, w), a))
-				var line, late plotter.XYs
-				for _, g := range series {
-					xy := plotter.XY{X: g.asked() * side(a), Y: g.share(q.of)}
-					line = append(line, xy)
-					if g.late() {
-						late = append(late, xy)
-					}
-				}
-				if once(m, gs) {
-					addLine(p, a, nil, line)
-				} else {
-					addLine(p, a, line, line)
-				}
-				if len(late) > 0 {
-					p.Add(&plotter.Scatter{XYs: late, GlyphStyleFunc: func(int) draw.GlyphStyle { return missed }})
-				}
-			}
-			panels[i] = append(panels[i], p)
-		}
-	}
-	shareAxes(panels)
-	f := &figure{
-		name: "loss-" + string(m), panels: panels,
-		title:  fmt.Sprintf("Loss against the rate asked for, with a reader that reads all the time (%s)", m),
-		legend: armEntries(armsOf(gs), !once(m, gs)),
-		alt:    "Share of the errors that was lost, and that was known only by count, against the rate that every channel was asked for, by channel.",
-		notes:  []string{fmt.Sprintf("%s; reader: %s. Open loop.%s", d.kernelNote(gs), readers(gs), note), modeNote(m), bootsNote(gs)},
-	}
-	if short {
-		f.legend = append(f.legend, entry{fmt.Sprintf("the injector made less than %.0f %% of the rate", 100*reached), func(c *draw.Canvas) {
-			c.DrawGlyphNoClip(missed, c.Center())
-		}})
-	}
-	return f
-}
-
-// sideBySide returns by which factor a channel's markers leave their rate on a
-// logarithmic axis, so that those of one rate do not lie on each other.
-func sideBySide(rates []float64, arms []string) func(arm string) float64 {
-	rates = slices.Compact(slices.Sorted(slices.Values(rates)))
-	step := 0.08 // decades: the width of a marker
-	for i := 1; i < len(rates); i++ {
-		step = min(step, math.Log10(rates[i]/rates[i-1])/float64(len(arms)+1))
-	}
-	return func(arm string) float64 {
-		return math.Pow(10, step*(float64(slices.Index(arms, arm))-float64(len(arms)-1)/2))
-	}
 }

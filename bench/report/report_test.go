@@ -105,9 +105,28 @@ func cellsOf(t *testing.T, b result.Boot) []result.Cell {
 		case c.Scenario == loss && c.Params.Interval == 3000 && b.Mode == result.TCG && deferred:
 			c.Flood.Rate = 200_000
 		}
+		if c.Scenario == loss && c.Account.Lost() > 0 {
+			c.Timeline = timelineOf(c)
+		}
 		out = append(out, c)
 	}
 	return out
+}
+
+// timelineOf is that of a reader that stands still until all is reported, and
+// then reads what is left.
+func timelineOf(c result.Cell) *result.Timeline {
+	n, lost := c.Account.Injected, c.Account.Lost()
+	t := &result.Timeline{Signals: []result.Signal{{At: 3_000_000}}}
+	for i := range uint64(40) {
+		reported := min(n, n*(i+1)/30)
+		t.At = append(t.At, int64(i+1)*100_000)
+		t.Reported = append(t.Reported, reported)
+		t.Lost = append(t.Lost, reported-min(reported, n-lost))
+		t.Read = append(t.Read, (n-lost)*max(29, i)/39-(n-lost)*29/39)
+	}
+	t.Read[39] = n - lost
+	return t
 }
 
 // write makes the report of dir and returns report.md.
@@ -199,7 +218,7 @@ func TestReport(t *testing.T) {
 	write(t, other)
 	compareTrees(t, after, tree(t, other))
 
-	for _, want := range []string{"fate-filled-ext4-1cpu-icount.png", "fate-ext4-2cpu-tcg.png", "kept.svg"} {
+	for _, want := range []string{"fate-filled-ext4-1cpu-icount.png", "fate-ext4-2cpu-tcg.png", "kept.svg", "load-icount.png", "tail-tcg.png", "timeline-ext4-1cpu-icount.svg"} {
 		if _, ok := after[plotDir+"/"+want]; !ok {
 			t.Errorf("no %s", want)
 		}
@@ -360,7 +379,7 @@ func TestOddRuns(t *testing.T) {
 			want: []string{"**INCOMPLETE: 2 of 2 cells were measured: the run is still going on, or was killed"}},
 		{name: "one cell", boots: []result.Boot{one}, cells: cells[:1], want: []string{"## Overflow", "fate-ext4-1cpu-icount.png"}, not: []string{"## Latency", "## Loss"}},
 		{name: "one arm", boots: []result.Boot{one}, cells: pick(func(c result.Cell) bool { return c.Arm == "wq-base" }),
-			want: []string{"| wq-base ", "latency-icount.png", "loss-icount.png"}, not: []string{"| fan ", "loss-tcg"}},
+			want: []string{"| wq-base ", "latency-icount.png", "load-icount.png"}, not: []string{"| fan ", "load-tcg"}},
 		{name: "an arm of the future", boots: []result.Boot{one}, cells: modify(scenario("latency"), func(c *result.Cell) { c.Arm = "netlink" + c.Arm; c.ID += "x" }),
 			want: []string{"netlinkfan"}},
 		{name: "panicked", boots: []result.Boot{panicked}, cells: cells[:3],
@@ -582,21 +601,6 @@ func TestCost(t *testing.T) {
 		if got := strings.Contains(tree(t, dir)[result.BenchFile], "777 p50-report-cost"); got != (reader == unread) {
 			t.Errorf("reader %s: the cost is in %s: %v", reader, result.BenchFile, got)
 		}
-	}
-}
-
-func TestSideBySide(t *testing.T) {
-	arms := []string{"fan", "wq-base", "wq-base-worker"}
-	rates := []float64{1000, 1000, 1500, 100_000}
-	side := sideBySide(rates, arms)
-	if got := side("wq-base"); math.Abs(got-1) > 1e-9 {
-		t.Errorf("the middle one moves by %g", got)
-	}
-	if last, next := 1000*side("wq-base-worker"), 1500*side("fan"); last >= next {
-		t.Errorf("the last of one rate, %g, comes after the first of the next, %g", last, next)
-	}
-	if got := sideBySide([]float64{5}, arms[:1])("fan"); got != 1 {
-		t.Errorf("one alone moves by %g", got)
 	}
 }
 

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"image/color"
+	"slices"
+
+	xfont "golang.org/x/image/font"
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"wqfan/bench/result"
+)
+
+// partialDrop is the share of errors whose loss the partial drop rate allows
+// for, in per cent: FD.io CSIT's.
+const partialDrop = 0.5
+
+// loadFigure shows the fate of every error against the offered rate, and up to
+// which rate a channel lost nothing.
+func loadFigure(d *data, m result.Mode, gs []*group) *figure {
+	rates := distinct(gs, (*group).asked, cmp.Compare[float64])
+	slot := func(g *group) int { return slices.Index(rates, g.asked()) }
+	var labels []string
+	for _, r := range rates {
+		labels = append(labels, short(r))
+	}
+	seen := map[string]bool{}
+	fellShort := false
+	var rows [][]*plot.Plot
+	for _, w := range places(gs) {
+		var row []*plot.Plot
+		for _, a := range armsOf(gs) {
+			bars := loadBars{stack{swept(ofArm(at(gs, w), a)), slot}}
+			if len(bars.groups) == 0 {
+				row = append(row, nil)
+				continue
+			}
+			p := panel(fmt.Sprintf("%s: %v", a, w))
+			p.X.Label.Text = "errors per second"
+			p.Y.Label.Text = "share of the errors"
+			categoryAxis(&p.X, labels)
+			shareAxis(&p.Y, 0, 24)
+			p.Add(bars)
+			for _, f := range fates {
+				seen[f.name] = seen[f.name] || bars.any(f)
+			}
+			fellShort = fellShort || slices.ContainsFunc(bars.groups, (*group).late)
+			row = append(row, p)
+		}
+		rows = append(rows, row)
+	}
+	rows = tile(rows)
+	shareAxes(rows)
+	f := &figure{
+		name: "load-" + string(m), panels: rows,
+		title:  fmt.Sprintf("Fate of every error against the offered rate, with a reader that reads all the time (%s)", m),
+		legend: fateEntries(seen),
+		alt:    "Stacked bars: the fate of every error against the rate that every channel was asked for, by channel, with the highest rates without loss and with little loss marked.",
+		notes: []string{
+			fmt.Sprintf("%s; reader: %s. Open loop: every channel is asked for the same rates.", d.kernelNote(gs), readers(gs)),
+			fmt.Sprintf("NDR: up to here nothing was lost; PDR: up to %g %%; the next rate is the other end of the bracket. Counted is not lost.", partialDrop),
+			modeNote(m) + " " + bootsNote(gs),
+		},
+	}
+	if fellShort {
+		f.legend = append(f.legend, entry{fmt.Sprintf("the injector made less than %.0f %% of the rate", 100*reached), func(c *draw.Canvas) {
+			c.DrawGlyphNoClip(missed, c.Center())
+		}})
+	}
+	return f
+}
+
+// loadBars are the rates that one channel was asked for, in their order.
+type loadBars struct{ stack }
+
+// upTo returns the place of the last rate before the first at which more than
+// so many per cent were lost; -1 where that is the first. An injector that fell
+// short proves a loss, but not that there is none.
+func (b loadBars) upTo(loss float64) int {
+	last := -1
+	for _, g := range b.groups {
+		if g.share(lostTold)+g.share(lostMute) > loss {
+			break
+		}
+		if !g.late() {
+			last = b.slot(g)
+		}
+	}
+	return last
+}
+
+// Plot draws the bars, and a line behind the last rate of NDR and of PDR.
+func (b loadBars) Plot(c draw.Canvas, p *plot.Plot) {
+	b.stack.Plot(c, p)
+	x, y := p.Transforms(&c)
+	for _, g := range b.groups {
+		if g.late() {
+			glyph := missed
+			glyph.Radius = 3.2
+			c.DrawGlyphNoClip(glyph, vg.Point{X: x(float64(b.slot(g))), Y: y(104)})
+		}
+	}
+	mark := func(i int, name string) {
+		if i < 0 {
+			return
+		}
+		at := x(float64(i) + 0.5)
+		c.StrokeLine2(draw.LineStyle{Color: color.White, Width: 3}, at, y(0), at, y(110))
+		c.StrokeLine2(draw.LineStyle{Color: black, Width: 1.4, Dashes: []vg.Length{4, 2}}, at, y(0), at, y(110))
+		sty := textStyle(8, xfont.WeightBold, black)
+		sty.XAlign, sty.YAlign = draw.XCenter, draw.YBottom
+		c.FillText(sty, vg.Point{X: at, Y: y(112)}, name)
+	}
+	none, some := b.upTo(0), b.upTo(partialDrop)
+	if none == some {
+		mark(none, "NDR, PDR")
+		return
+	}
+	mark(none, "NDR")
+	mark(some, "PDR")
+}
