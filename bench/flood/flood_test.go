@@ -24,11 +24,9 @@ func TestCommand(t *testing.T) {
 			"targets=7 scope=fs count=3 schedule=flat class=metadata errno=117 threads=1 gfp=kernel drain=1"},
 		{"ranges", Spec{Count: 1, Errno: 5, PerInode: true}, []int{3, 4, 5, 9, 11, 12},
 			"targets=3-5,9,11-12 scope=inode count=1 schedule=flat class=buffered-read errno=5 threads=1 gfp=kernel drain=1"},
-		{"pending", Spec{Count: 2, Errno: 5, Pending: true}, []int{3},
-			"targets=3 scope=fs count=2 schedule=flat class=buffered-read errno=5 threads=1 gfp=kernel drain=0"},
 		{"everything", Spec{Count: 9, Schedule: Poisson, Interval: time.Millisecond, Burst: 3, Gap: time.Second, Seed: 42, Class: fserr.DataLost,
-			Errno: 5, Threads: 2, CPUs: "0-1", Atomic: true, Context: "irqoff", Log: true}, []int{3},
-			"targets=3 scope=fs count=9 schedule=poisson class=data-lost errno=5 threads=2 gfp=atomic drain=1 interval=1000000 burst=3 gap=1000000000 seed=42 cpus=0-1 context=irqoff log=1"},
+			Errno: 5, Threads: 2, CPUs: "0-1", Atomic: true, Context: "irqoff", Blob: 300, Log: true}, []int{3},
+			"targets=3 scope=fs count=9 schedule=poisson class=data-lost errno=5 threads=2 gfp=atomic drain=1 interval=1000000 burst=3 gap=1000000000 seed=42 cpus=0-1 context=irqoff blob=300 log=1"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -50,7 +50,7 @@ type Spec struct {
 	Atomic   bool   // GFP_ATOMIC instead of GFP_KERNEL
 	Context  string // task, irqoff, hardirq; "" is task
 	Log      bool   // keep a Stamp of every error
-	Pending  bool   // do not wait until fserror's worker has handled all
+	Blob     int    // bytes of a filesystem-specific record with each error, up to 4096
 }
 
 // command returns the words that fs/fserror_inject.c takes, with fds as targets.
@@ -71,7 +71,7 @@ func (s Spec) command(fds []int) string {
 		}
 		i = j
 	}
-	scope, gfp, drain := "fs", "kernel", 1
+	scope, gfp := "fs", "kernel"
 	if s.PerInode {
 		scope = "inode"
 	}
@@ -81,11 +81,8 @@ func (s Spec) command(fds []int) string {
 	if s.Schedule == "" {
 		s.Schedule = Flat
 	}
-	if s.Pending {
-		drain = 0
-	}
-	fmt.Fprintf(&b, " scope=%s count=%d schedule=%s class=%v errno=%d threads=%d gfp=%s drain=%d",
-		scope, s.Count, s.Schedule, s.Class, uint32(s.Errno), max(s.Threads, 1), gfp, drain)
+	fmt.Fprintf(&b, " scope=%s count=%d schedule=%s class=%v errno=%d threads=%d gfp=%s drain=1",
+		scope, s.Count, s.Schedule, s.Class, uint32(s.Errno), max(s.Threads, 1), gfp)
 	if s.Interval > 0 {
 		fmt.Fprintf(&b, " interval=%d", s.Interval.Nanoseconds())
 	}
@@ -100,6 +97,9 @@ func (s Spec) command(fds []int) string {
 	}
 	if s.Context != "" {
 		fmt.Fprintf(&b, " context=%s", s.Context)
+	}
+	if s.Blob > 0 {
+		fmt.Fprintf(&b, " blob=%d", s.Blob)
 	}
 	if s.Log {
 		b.WriteString(" log=1")
@@ -129,9 +129,8 @@ type Stamp struct {
 var ErrNoInjector = errors.New("the kernel has no filesystem error injector: it lacks the patch \"fserror: add an error injector\" or CONFIG_FS_ERROR_INJECT")
 
 // Inject floods the filesystems of targets as s says: error i hits target i
-// modulo their number. It returns when all errors are reported and, unless
-// Pending, handled by fserror's worker, or early, with what was done so far,
-// when ctx ends.
+// modulo their number. It returns when all errors are reported and handled by
+// fserror's worker, or early, with what was done so far, when ctx ends.
 func Inject(ctx context.Context, s Spec, targets ...*os.File) (Report, error) {
 	f, err := os.OpenFile(Dir+"/run", os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {

@@ -41,6 +41,14 @@ var vocabulary = map[string]*command{
 		options: []string{"cpus=", "linux=", "guest", "injector"}, run: (*stage).needs},
 	"absent": {usage: "absent REASON…", about: "the behaviour does not exist, for this reason",
 		min: 1, max: many, run: func(_ *stage, st step) error { return unsupported(strings.Join(st.args, " ")) }},
+	"memory": {usage: "memory MIB", about: "take memory until so many MiB are free (in a guest)",
+		min: 1, max: 1, run: func(s *stage, st step) error {
+			mib, err := number(st.args[0])
+			if err != nil {
+				return err
+			}
+			return s.leave(mib)
+		}},
 	"mount": {usage: "mount FS", about: "mount a fresh ext4 with errors=continue",
 		min: 1, max: 1, run: func(s *stage, st step) error { return s.mount(st.args[0]) }},
 	"unmount": {usage: "unmount FS", about: "unmount it",
@@ -51,25 +59,29 @@ var vocabulary = map[string]*command{
 		min: 2, max: 2, run: (*stage).mark},
 	"opens": {usage: "opens G FS N", about: "open N files of FS, and have the group told of each",
 		min: 3, max: 3, run: (*stage).opens},
-	"queue": {usage: "queue Q [notes=N] [buffer=BYTES]", about: "open a watch_queue of N notes, 512 by default; with 0, its size is never set",
-		min: 1, max: 1, options: []string{"notes=", "buffer="}, run: (*stage).openQueue},
+	"queue": {usage: "queue Q [notes=N] [buffer=BYTES] [count-losses] [whole-chains]", about: "open a watch_queue of N notes, 512 by default; with 0, its size is never set",
+		min: 1, max: 1, options: []string{"notes=", "buffer=", "count-losses", "whole-chains"}, run: (*stage).openQueue},
 	"watch": {usage: "watch Q FS [deferred]", about: "have the queue told of the errors of a filesystem (needs the series)",
 		min: 2, max: 2, options: []string{"deferred"}, run: (*stage).watch},
-	"inject": {usage: "inject FS N [cpus=LIST] [context=C] [pending] [&]", about: "make N errors and wait until fserror has handled them, unless pending",
-		min: 2, max: 2, options: []string{"cpus=", "context=", "pending"}, background: true, run: onFS((*stage).inject)},
+	"reserve": {usage: "reserve Q N", about: "keep N slots of the queue for errors (needs the series)",
+		min: 2, max: 2, run: (*stage).reserve},
+	"inject": {usage: "inject FS N [cpus=LIST] [threads=N] [context=C] [blob=BYTES] [pending] [&]", about: "make N errors and wait until fserror has handled them; or keep its worker from it, so that they are pending",
+		min: 2, max: 2, options: []string{"cpus=", "threads=", "context=", "blob=", "pending"}, background: true, run: onFS((*stage).inject)},
 	"keys": {usage: "keys Q N [&]", about: "update a key that the queue watches N times",
 		min: 2, max: 2, background: true, run: (*stage).keys},
 	"wait": {usage: "wait", about: "wait for the lines that end with &", run: (*stage).wait},
-	"poll": {usage: "poll NAME [full]", about: "ask poll(2) whether there is something to read; or wait until the queue is full",
-		min: 1, max: 1, options: []string{"full"}, run: onChannel((*stage).poll)},
-	"read": {usage: "read NAME [once]", about: "read all that is there, or as much as one read(2) returns, and print what it is about",
-		min: 1, max: 1, options: []string{"once"}, run: onChannel((*stage).readOut)},
+	"await": {usage: "await NAME", about: "wait until poll(2) says that there is something to read",
+		min: 1, max: 1, run: onChannel((*stage).await)},
+	"poll": {usage: "poll NAME", about: "print whether poll(2) says that there is something to read",
+		min: 1, max: 1, run: onChannel((*stage).poll)},
+	"read": {usage: "read NAME [once] [quietly]", about: "read all that is there, or as much as one read(2) returns, and print what it is about",
+		min: 1, max: 1, options: []string{"once", "quietly"}, run: onChannel((*stage).readOut)},
 	"records": {usage: "records NAME", about: "print whether the last read gave one record of errors or several",
 		min: 1, max: 1, run: onChannel((*stage).records)},
 	"tally": {usage: "tally NAME N", about: "print whether all that was read so far accounts for N errors or updates",
 		min: 2, max: 2, run: onChannel((*stage).tally)},
-	"close": {usage: "close NAME", about: "close a group or queue",
-		min: 1, max: 1, run: onChannel(func(_ *stage, c *channel, _ step) error { return c.close() })},
+	"close": {usage: "close NAME", about: "close a group or queue, and print whether something was unread",
+		min: 1, max: 1, run: onChannel((*stage).close)},
 }
 
 // Vocabulary returns the usage of each command and what it does, in the order of
@@ -138,10 +150,10 @@ func (s *stage) needs(st step) error {
 			return unsupported("it began with Linux " + v)
 		}
 	}
-	if _, ok := st.options["guest"]; ok && os.Getenv("WQFAN_GUEST") != "1" {
+	if st.has("guest") && os.Getenv("WQFAN_GUEST") != "1" {
 		return unsupported("it takes all memory of the machine, so it is only done to a guest")
 	}
-	if _, ok := st.options["injector"]; ok && !hasInjector() {
+	if st.has("injector") && !hasInjector() {
 		return flood.ErrNoInjector
 	}
 	return nil
@@ -154,10 +166,9 @@ func (s *stage) openGroup(st step) error {
 	if err != nil {
 		return err
 	}
-	_, unlimited := st.options["unlimited"]
 	var g *fan.Group
 	open := func() (err error) {
-		g, err = fan.Open(fan.Config{BufferSize: buffer, Unlimited: unlimited})
+		g, err = fan.Open(fan.Config{BufferSize: buffer, Unlimited: st.has("unlimited")})
 		return err
 	}
 	if limit, ok := st.options["max"]; ok {
@@ -261,7 +272,7 @@ func (s *stage) openQueue(st step) error {
 	if st.options["notes"] == "0" {
 		notes = wq.Unsized
 	}
-	q, err := wq.Open(wq.Config{Notes: notes, BufferSize: buffer})
+	q, err := wq.Open(wq.Config{Notes: notes, BufferSize: buffer, LossCount: st.has("count-losses"), ChainWhole: st.has("whole-chains")})
 	if err != nil {
 		return err
 	}
@@ -292,31 +303,52 @@ func (s *stage) watch(st step) error {
 		return fmt.Errorf("no filesystem %s", st.args[1])
 	}
 	at := wq.Direct
-	if _, ok := st.options["deferred"]; ok {
+	if st.has("deferred") {
 		at = wq.Deferred
 	}
 	return c.queue.Watch(fs.dir, errorsID, at)
 }
 
+func (s *stage) reserve(st step) error {
+	c, err := s.queueOf(st)
+	if err != nil {
+		return err
+	}
+	n, err := number(st.args[1])
+	if err != nil {
+		return err
+	}
+	return c.queue.SetReserve(wq.Reserve{Type: wq.TypeFSError, Slots: uint32(n)})
+}
+
 // inject makes errors of the filesystem as a whole, EFSCORRUPTED, with the
-// series' injector or else with ext4's own trigger.
+// series' injector or else with ext4's own trigger. The trigger runs in the
+// caller's context: one that is urgent leaves no time to fserror's worker.
 func (s *stage) inject(fs *filesystem, st step) error {
 	n, err := number(st.args[1])
 	if err != nil {
 		return err
 	}
-	_, pending := st.options["pending"]
-	if !hasInjector() {
-		if st.options["context"] != "" {
+	blob, err := number(st.options["blob"])
+	if err != nil {
+		return err
+	}
+	threads, err := number(st.options["threads"])
+	if err != nil {
+		return err
+	}
+	pending := st.has("pending")
+	if pending || !hasInjector() {
+		if blob > 0 || threads > 0 || st.options["context"] != "" {
 			return flood.ErrNoInjector
 		}
 		return s.triggerAll(fs, n, st.options["cpus"], pending, st.background)
 	}
 	spec := flood.Spec{
-		Count: uint64(n), Class: fserr.Metadata, Errno: fserr.EFSCORRUPTED, Pending: pending,
-		CPUs: st.options["cpus"], Context: st.options["context"],
+		Count: uint64(n), Class: fserr.Metadata, Errno: fserr.EFSCORRUPTED,
+		CPUs: st.options["cpus"], Context: st.options["context"], Blob: blob, Threads: threads,
 	}
-	if spec.CPUs != "" {
+	if strings.Contains(spec.CPUs, "-") {
 		spec.Threads = runtime.NumCPU()
 	}
 	root, err := os.Open(fs.dir)
@@ -327,6 +359,9 @@ func (s *stage) inject(fs *filesystem, st step) error {
 	return s.background(st.background, func() error {
 		defer root.Close()
 		r, err := flood.Inject(s.ctx, spec, root)
+		if blob > 0 && errors.Is(err, unix.EINVAL) {
+			return unsupported("the kernel lacks the patch \"fserror: inject filesystem-specific records and from softirqs\"")
+		}
 		if err != nil {
 			return err
 		}
@@ -343,17 +378,22 @@ func (s *stage) inject(fs *filesystem, st step) error {
 }
 
 // triggerAll makes n errors with ext4's trigger, from the CPUs that are given,
-// "0-1", in equal parts.
+// "0" or "0-1", in equal parts.
 func (s *stage) triggerAll(fs *filesystem, n int, cpus string, pending, aside bool) error {
 	on := []int{0}
-	if cpus != "" {
-		var first, last int
-		if _, err := fmt.Sscanf(cpus, "%d-%d", &first, &last); err != nil {
-			return fmt.Errorf("CPUs %q: want two with a dash between them: %w", cpus, err)
+	if first, last, several := strings.Cut(cpus, "-"); cpus != "" {
+		from, err := number(first)
+		if err != nil {
+			return err
 		}
-		on = on[:0]
-		for cpu := first; cpu <= last; cpu++ {
-			on = append(on, cpu)
+		to := from
+		if several {
+			if to, err = number(last); err != nil {
+				return err
+			}
+		}
+		for on = on[:0]; from <= to; from++ {
+			on = append(on, from)
 		}
 	}
 	fs.sent += uint64(n)
@@ -371,10 +411,11 @@ func (s *stage) triggerAll(fs *filesystem, n int, cpus string, pending, aside bo
 			return err
 		}
 		s.note("sent: %s, by ext4's trigger_fs_error", plural(n, "error"))
-		if !pending {
-			if err := s.settle(fs); err != nil {
-				return err
-			}
+		if pending {
+			return nil
+		}
+		if err := s.settle(fs); err != nil {
+			return err
 		}
 		s.held()
 		return nil
@@ -447,42 +488,57 @@ func (s *stage) wait(step) error {
 	return errors.Join(errs...)
 }
 
+// readable asks poll(2).
+func (c *channel) readable() (bool, error) {
+	fds := []unix.PollFd{{Events: unix.POLLIN}}
+	err := c.control(func(fd int) error {
+		fds[0].Fd = int32(fd)
+		_, err := unix.Poll(fds, 0)
+		return err
+	})
+	return fds[0].Revents&unix.POLLIN != 0, err
+}
+
 func (s *stage) poll(c *channel, st step) error {
-	ready := func() (bool, error) {
-		fds := []unix.PollFd{{Events: unix.POLLIN}}
-		err := c.control(func(fd int) error {
-			fds[0].Fd = int32(fd)
-			_, err := unix.Poll(fds, 0)
-			return err
-		})
-		return fds[0].Revents&unix.POLLIN != 0, err
-	}
-	if _, ok := st.options["full"]; ok {
-		for {
-			if yes, err := ready(); yes || err != nil {
-				return err
-			}
-			if err := s.ctx.Err(); err != nil {
-				return err
-			}
-			time.Sleep(time.Millisecond)
-		}
-	}
-	yes, err := ready()
+	yes, err := c.readable()
 	if err != nil {
 		return err
 	}
-	answer := "nothing to read"
-	if yes {
-		answer = "something to read"
-	}
-	s.print("poll", st.args[0], "%s", answer)
+	s.print("poll", st.args[0], "%s to read", something(yes))
 	return nil
 }
 
+func something(yes bool) string {
+	if yes {
+		return "something"
+	}
+	return "nothing"
+}
+
+func (s *stage) await(c *channel, _ step) error {
+	for {
+		if yes, err := c.readable(); yes || err != nil {
+			return err
+		}
+		if err := s.ctx.Err(); err != nil {
+			return err
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (s *stage) close(c *channel, st step) error {
+	unread, err := c.readable()
+	if err != nil {
+		return err
+	}
+	s.note("%s holds %s", st.args[0], c.held())
+	s.print("close", st.args[0], "%s was unread", something(unread))
+	return c.close()
+}
+
 func (s *stage) readOut(c *channel, st step) error {
-	_, once := st.options["once"]
-	events, err := s.read(c, once)
+	events, err := s.read(c, st.has("once"))
 	c.records = 0
 	for i, e := range events {
 		if e.Kind == fserr.Error {
@@ -493,6 +549,9 @@ func (s *stage) readOut(c *channel, st step) error {
 		} else if i == shown {
 			s.note("read: … %d more …", len(events)-shown-1)
 		}
+	}
+	if st.has("quietly") {
+		return err
 	}
 	for _, line := range s.describe(events) {
 		s.print("read", st.args[0], "%s", line)
@@ -552,7 +611,7 @@ func (s *stage) describe(events []fserr.Event) []string {
 
 // alike says that two events are told in one line.
 func alike(a, b *fserr.Event) bool {
-	return a.Kind == b.Kind && a.Kind != fserr.Lost && a.FSID == b.FSID && a.Record.Type == b.Record.Type
+	return a.Kind == b.Kind && a.Kind != fserr.Lost && a.FSID == b.FSID && a.Is(fserr.HasBroken) == b.Is(fserr.HasBroken) && a.Is(fserr.HasWatch) == b.Is(fserr.HasWatch)
 }
 
 // summary is the line of events that are alike.
@@ -564,6 +623,8 @@ func (s *stage) summary(events []fserr.Event) string {
 			return "lost: not counted"
 		}
 		return fmt.Sprintf("lost: %d", e.Count)
+	case fserr.Fragment:
+		return "parts of " + plural(n, "record") + " without the error"
 	case fserr.Removed:
 		return "the watch is gone"
 	case fserr.Other:
@@ -580,6 +641,10 @@ func (s *stage) summary(events []fserr.Event) string {
 	}
 	text := s.nameOf(e.FSID) + ": " + plural(sum, "error")
 	switch {
+	case e.Is(fserr.HasBroken):
+		return text + ", of whose record parts are missing"
+	case e.Is(fserr.HasRecord):
+		return text + " with all of the filesystem's own record"
 	case sum == n:
 		return text
 	case len(tasks) == n:

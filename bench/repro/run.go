@@ -129,7 +129,7 @@ func privateMounts() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make the mounts private: %w", err)
 	}
-	if err := unix.Mount("tmpfs", base, "tmpfs", 0, "mode=700"); err != nil {
+	if err := unix.Mount("tmpfs", base, "tmpfs", 0, "mode=700,size=100%"); err != nil {
 		return fmt.Errorf("mount a tmpfs on %s: %w", base, err)
 	}
 	return nil

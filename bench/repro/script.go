@@ -41,6 +41,12 @@ type step struct {
 	background bool // ends with &
 }
 
+// has says whether an option stands in the line.
+func (st step) has(option string) bool {
+	_, ok := st.options[option]
+	return ok
+}
+
 // All returns the behaviours in the order of their names.
 func All() ([]Behaviour, error) {
 	names, err := fs.Glob(scripts, "behaviours/*.txtar")

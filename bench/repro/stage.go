@@ -215,17 +215,22 @@ func (c *channel) held() string {
 	return text
 }
 
-// now makes Read take what is there and not wait.
-var now = time.Unix(1, 0)
+// quiet is how long a queue must have had no news until read believes that none
+// will come: package wq keeps a record whose last parts are missing for a while.
+const quiet = 50 * time.Millisecond
 
 // read takes what the channel holds, by one read(2) if once is set.
 func (s *stage) read(c *channel, once bool) ([]fserr.Event, error) {
-	if err := c.SetReadDeadline(now); err != nil {
-		return nil, err
-	}
 	var all []fserr.Event
 	events := make([]fserr.Event, 4096)
 	for {
+		until := time.Unix(1, 0)
+		if c.queue != nil && !once {
+			until = time.Now().Add(quiet)
+		}
+		if err := c.SetReadDeadline(until); err != nil {
+			return nil, err
+		}
 		n, err := c.Read(s.ctx, events)
 		for i := range events[:n] {
 			e := &events[i]
@@ -246,6 +251,32 @@ func (s *stage) read(c *channel, once bool) ([]fserr.Event, error) {
 			return all, nil
 		case err != nil || once:
 			return all, err
+		}
+	}
+}
+
+// leave takes the machine's memory until so many MiB are free.
+func (s *stage) leave(mib int) error {
+	name := filepath.Join(base, "memory")
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	s.later(func() error { return os.Remove(name) })
+	const chunk = 1 << 20
+	for size := int64(0); ; size += chunk {
+		var info unix.Sysinfo_t
+		if err := unix.Sysinfo(&info); err != nil {
+			return os.NewSyscallError("sysinfo", err)
+		}
+		free := info.Freeram * uint64(info.Unit) >> 20
+		if free <= uint64(mib) {
+			s.note("%d MiB taken, %d are free", size>>20, free)
+			return nil
+		}
+		if err := unix.Fallocate(int(f.Fd()), 0, size, chunk); err != nil {
+			return fmt.Errorf("take memory: %w", os.NewSyscallError("fallocate", err))
 		}
 	}
 }
