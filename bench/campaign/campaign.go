@@ -50,6 +50,8 @@ type Options struct {
 	Name    string // of the run: its kernel
 	Command []string
 	Timeout time.Duration
+	Part    Part   // of the plan; the zero value is all of it
+	Resume  string // directory of a record of the same plan that was interrupted: what it has of finished boots is taken over
 
 	// Say is told what goes on, one line at a time; Step that done of all cells
 	// are measured.
@@ -63,6 +65,13 @@ type Options struct {
 // *guest.Error; of several the gravest comes first.
 func Run(ctx context.Context, o Options) (dir string, err error) {
 	header, kvm := describe(ctx, o)
+	if header.Plan, err = planHash(o); err != nil {
+		return "", &guest.Error{Kind: guest.RunnerFailed, Msg: "name the plan", Err: err}
+	}
+	done, err := o.finished(header)
+	if err != nil {
+		return "", &guest.Error{Kind: guest.RunnerFailed, Msg: "resume " + o.Resume, Err: err}
+	}
 	dir = cmp.Or(o.Dir, filepath.Join(o.Parent, header.Started.Format("20060102-150405")+"-"+o.Name))
 	w, err := result.Create(dir, header)
 	for n := 2; o.Dir == "" && errors.Is(err, fs.ErrExist); n++ {
@@ -75,7 +84,7 @@ func Run(ctx context.Context, o Options) (dir string, err error) {
 	if err != nil {
 		return "", &guest.Error{Kind: guest.RunnerFailed, Err: err}
 	}
-	c := &campaign{Options: o, dir: dir, w: w, kvm: kvm, planned: header.Planned}
+	c := &campaign{Options: o, dir: dir, w: w, kvm: kvm, before: done, planned: header.Planned}
 	err = c.run(ctx)
 	reason := ""
 	if err != nil {
@@ -96,7 +105,12 @@ func (c *campaign) run(ctx context.Context) error {
 	c.tmp = tmp
 
 	var errs []error
-	for _, b := range c.Plan.Boots {
+	for _, b := range c.Part.Take(c.Plan).Boots {
+		if taken, err := c.takeOver(b); err != nil {
+			return &guest.Error{Kind: guest.RunnerFailed, Err: err}
+		} else if taken {
+			continue
+		}
 		if err := c.boot(ctx, b); err != nil {
 			errs = append(errs, err)
 		}
@@ -116,6 +130,7 @@ type campaign struct {
 	dir, tmp      string
 	w             *result.Writer
 	kvm           bool
+	before        *result.Run       // what is resumed, or nil
 	disks         map[string]string // serial → image
 	done, planned int
 }
@@ -221,7 +236,8 @@ func describe(ctx context.Context, o Options) (*result.Run, bool) {
 	return &result.Run{
 		Started: time.Now().UTC().Truncate(time.Second),
 		Command: o.Command,
-		Planned: o.Plan.Cells(),
+		Shard:   o.Part.String(),
+		Planned: o.Part.Take(o.Plan).Cells(),
 		Host: result.Host{
 			Kernel: hostRelease(), CPU: cpuModel(), CPUs: runtime.NumCPU(), Go: runtime.Version(),
 			QEMU: qemu, Revision: revision(), KVM: why,

@@ -224,6 +224,16 @@ func (b *builder) image(s source) (*Image, error) {
 	return nil, ErrNotBuilt
 }
 
+// Describe reads what the entry of the cache says of the bzImage in it; for
+// any other file it is ErrNotBuilt.
+func Describe(bzImage string) (*Image, error) {
+	im, err := readImage(filepath.Dir(bzImage))
+	if err == nil && filepath.Base(bzImage) != filepath.Base(im.Path) {
+		return nil, ErrNotBuilt
+	}
+	return verified(im, err)
+}
+
 // readImage reads an entry of the cache. It does not read the bzImage.
 func readImage(dir string) (*Image, error) {
 	im := &Image{Path: filepath.Join(dir, "bzImage")}

@@ -20,11 +20,13 @@ const Schema = 2
 // Run is what one `wqfan run` did.
 type Run struct {
 	Schema   int       `json:"schema"`
-	Complete bool      `json:"complete"`      // every planned cell was measured
-	Reason   string    `json:"why,omitempty"` // why it is not complete
-	Started  time.Time `json:"started"`       // host time, UTC, whole seconds
-	Command  []string  `json:"command"`       // what was asked for, as typed after the program's name
-	Planned  int       `json:"planned"`       // cells in the plan
+	Complete bool      `json:"complete"`        // every planned cell was measured
+	Reason   string    `json:"why,omitempty"`   // why it is not complete
+	Started  time.Time `json:"started"`         // host time, UTC, whole seconds
+	Command  []string  `json:"command"`         // what was asked for, as typed after the program's name
+	Plan     string    `json:"plan,omitempty"`  // hash of what was planned
+	Shard    string    `json:"shard,omitempty"` // "2/3": this is the record of a part of the plan
+	Planned  int       `json:"planned"`         // cells in the plan, or in its part
 	Host     Host      `json:"host"`
 	Boots    []Boot    `json:"boots"`
 	Cells    []Cell    `json:"cells"`

@@ -55,6 +55,10 @@ type runCmd struct {
 	Append    []string      `help:"Further kernel argument; may be given again." sep:"none" placeholder:"ARG"`
 	Timeout   time.Duration `help:"Bound on one boot." default:"30m"`
 	Out       string        `help:"Directory of the record; a new one below reports/local where empty." placeholder:"DIR"`
+	Shard     string        `help:"Only this part of the plan, from 1/N to N/N; 'wqfan merge' joins the records." placeholder:"I/N"`
+	Resume    string        `help:"Take over the finished boots of this record, of a run of the same plan that was interrupted." type:"existingdir" placeholder:"DIR"`
+
+	part campaign.Part
 }
 
 // check refuses what could only fail later, and settles what --icount means.
@@ -82,6 +86,12 @@ func (r *runCmd) check() error {
 		}
 		if len(r.Variant) > 1 {
 			return fmt.Errorf("--kernel %s stands for one kernel, and --variant names %d", r.Kernel, len(r.Variant))
+		}
+	}
+	if r.Shard != "" {
+		var err error
+		if r.part, err = campaign.ParsePart(r.Shard); err != nil {
+			return err
 		}
 	}
 	if r.Mem < minMem {
@@ -115,7 +125,11 @@ func (r *runCmd) Run(ctx context.Context) error {
 	if plan.Cells() == 0 {
 		return usage(errors.New("nothing to run: the selection takes no cell of the matrix"))
 	}
+	if n := len(plan.Boots); r.part.Of > n {
+		return usage(fmt.Errorf("--shard %s: the plan has no more than %d boots", r.Shard, n))
+	}
 	o := campaign.Options{
+		Part: r.part, Resume: r.Resume,
 		Plan: plan, Kernels: map[scenario.Variant]campaign.Kernel{}, Mode: result.Mode(r.Mode), MemMiB: r.Mem, Append: r.Append, Dir: r.Out, Parent: "reports/local",
 		Command: os.Args[1:], Timeout: r.Timeout,
 	}
@@ -124,18 +138,21 @@ func (r *runCmd) Run(ctx context.Context) error {
 	}
 	for _, v := range plan.Kernels() {
 		if r.Kernel != "" {
-			o.Kernels[v], o.Name = campaign.Kernel{Image: r.Kernel, Record: result.Kernel{Variant: "given"}}, "given"
+			given := result.Kernel{Variant: "given"}
+			if im, err := kernel.Describe(r.Kernel); err == nil {
+				given = recordOf(im)
+			}
+			o.Kernels[v], o.Name = campaign.Kernel{Image: r.Kernel, Record: given}, given.Variant
 			continue
 		}
 		im, err := kernel.Build(ctx, kernel.Options{Source: r.Source, Variant: string(v), Progress: kernel.NewProgress(os.Stderr)})
 		if err != nil {
 			return noKernel(ctx, err)
 		}
-		o.Kernels[v] = campaign.Kernel{Image: im.Path,
-			Record: result.Kernel{Variant: im.Variant, Base: im.Base, Series: im.Series, Config: im.Config, CC: im.CC}}
+		o.Kernels[v] = campaign.Kernel{Image: im.Path, Record: recordOf(im)}
 		o.Name = im.Release
 	}
-	show := newMeter(plan.Cells())
+	show := newMeter(r.part.Take(plan).Cells())
 	o.Say, o.Step = show.say, show.step
 	dir, runErr := campaign.Run(ctx, o)
 	show.finish()
@@ -147,6 +164,11 @@ func (r *runCmd) Run(ctx context.Context) error {
 		ctx = context.WithoutCancel(ctx)
 	}
 	return errors.Join(runErr, finish(ctx, dir))
+}
+
+// recordOf is what a record keeps of a kernel that was built.
+func recordOf(im *kernel.Image) result.Kernel {
+	return result.Kernel{Variant: im.Variant, Base: im.Base, Series: im.Series, Config: im.Config, CC: im.CC}
 }
 
 // noKernel is the error of a run that never had a kernel to boot.
