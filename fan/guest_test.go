@@ -83,7 +83,7 @@ func TestGuestCoalescing(t *testing.T) {
 // kernel says was dropped are all of them.
 func TestGuestOverflow(t *testing.T) {
 	inguest.EachFS(t, 1, func(t *testing.T, dir string, files []*os.File) {
-		g := limited(t, 1)
+		g := limited(t, 1, fan.Config{})
 		watch(t, g, dir)
 		const n = 100
 		inguest.Inject(t, flood.Spec{Count: n, Errno: 5}, files...)

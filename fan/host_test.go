@@ -99,11 +99,11 @@ func open(t *testing.T, cfg fan.Config) *fan.Group {
 }
 
 // limited opens a group whose queue holds n events.
-func limited(t *testing.T, n int) (g *fan.Group) {
+func limited(t *testing.T, n int, cfg fan.Config) (g *fan.Group) {
 	t.Helper()
 	need.Root(t)
 	if err := fanlimit.With(uint64(n), func() error {
-		g = open(t, fan.Config{})
+		g = open(t, cfg)
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -134,6 +134,7 @@ func collect(t *testing.T, g *fan.Group, n uint64) []fserr.Event {
 		for _, e := range events[:k] {
 			got += e.Errors()
 			e.Handle.Bytes = slices.Clone(e.Handle.Bytes)
+			e.Record.Bytes = slices.Clone(e.Record.Bytes)
 			all = append(all, e)
 		}
 	}
@@ -245,7 +246,7 @@ func TestKernelCoalescing(t *testing.T) {
 // could be merged, the overflow has no count, and nothing else says so.
 func TestKernelOverflow(t *testing.T) {
 	fs := mount(t)
-	g := limited(t, 1)
+	g := limited(t, 1, fan.Config{})
 	watch(t, g, fs.dir)
 	fs.trigger(t, 5)
 	handled(t, g, 5)
@@ -278,7 +279,7 @@ func TestKernelFiller(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := limited(t, len(names))
+	g := limited(t, len(names), fan.Config{})
 	watch(t, g, fs.dir)
 	if err := g.WatchOther(dir, unix.FAN_OPEN|unix.FAN_EVENT_ON_CHILD); err != nil {
 		t.Fatal(err)
@@ -418,6 +419,9 @@ func TestKernelRefusals(t *testing.T) {
 	if _, err := fan.Open(fan.Config{BufferSize: -1}); !errors.Is(err, unix.EINVAL) {
 		t.Errorf("a negative buffer: %v", err)
 	}
+	if _, err := fan.Open(fan.Config{Blob: true}); !errors.Is(err, unix.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("the record's format without the record: %v", err)
+	}
 	need.Root(t)
 	g := open(t, fan.Config{})
 	if err := g.Watch("/nonexistent"); !errors.Is(err, unix.ENOENT) || !strings.HasPrefix(err.Error(), "fanotify_mark /nonexistent: no such file or directory") {
@@ -449,6 +453,38 @@ func TestKernelRefusals(t *testing.T) {
 	}
 	if err := g.Watch("/"); err != os.ErrClosed {
 		t.Errorf("after Close: %v", err)
+	}
+}
+
+// On a kernel without the series, one line says which patch is missing.
+func TestKernelWithoutSeries(t *testing.T) {
+	if os.Getenv(inguest.VariantEnv) == "patched" {
+		t.Skip("this kernel has the series")
+	}
+	for patch, cfg := range map[string]fan.Config{
+		"fanotify: report filesystem errors in detail":             {Detailed: true},
+		"fanotify: report the filesystem's own record of an error": {Detailed: true, Blob: true},
+		"fanotify: optionally merge events when the queue is full": {Detailed: true, MergeWhenFull: true},
+		"fanotify: optionally report how many events were dropped": {OverflowCount: true, PIDFD: need.InGuest()},
+		"fanotify: optionally report where an error was noticed":   {Detailed: true, Location: true},
+	} {
+		_, err := fan.Open(cfg)
+		if errors.Is(err, unix.EPERM) && !need.InGuest() {
+			continue // asked before the flags are looked at
+		}
+		want := fmt.Sprintf("fanotify_init: unsupported operation: invalid argument (the kernel lacks the patch %q)", patch)
+		if !errors.Is(err, errors.ErrUnsupported) || !errors.Is(err, unix.EINVAL) || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+	file, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := open(t, fan.Config{}).WatchFile(file); !errors.Is(err, errors.ErrUnsupported) ||
+		!strings.Contains(err.Error(), `(the kernel lacks the patch "fanotify: allow marking inodes for their errors")`) {
+		t.Errorf("a file: %v", err)
 	}
 }
 

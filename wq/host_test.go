@@ -38,7 +38,18 @@ func open(t *testing.T, cfg wq.Config) *wq.Queue {
 // drain reads what is queued at this moment. The bytes of records are copied.
 func drain(t *testing.T, q *wq.Queue) []fserr.Event {
 	t.Helper()
-	if err := q.SetReadDeadline(time.Unix(1, 0)); err != nil {
+	return readUntil(t, q, time.Unix(1, 0))
+}
+
+// settle reads what comes until chains that lost their end have been given up.
+func settle(t *testing.T, q *wq.Queue) []fserr.Event {
+	t.Helper()
+	return readUntil(t, q, time.Now().Add(100*time.Millisecond))
+}
+
+func readUntil(t *testing.T, q *wq.Queue, deadline time.Time) []fserr.Event {
+	t.Helper()
+	if err := q.SetReadDeadline(deadline); err != nil {
 		t.Fatal(err)
 	}
 	var all []fserr.Event
@@ -310,5 +321,21 @@ func TestKernelWithoutSeries(t *testing.T) {
 	}
 	if _, err := q.Stats(); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("counters: %v", err)
+	}
+	for patch, ask := range map[string]func() error{
+		"watch_queue: tell how much has been lost, and by whom, at once": func() error {
+			_, err := wq.Open(wq.Config{LossCount: true})
+			return err
+		},
+		"watch_queue: post notifications that are longer than a note": func() error {
+			_, err := wq.Open(wq.Config{LossCount: true, ChainWhole: true})
+			return err
+		},
+		"watch_queue: filter filesystem errors by what they are about": func() error { return q.SetFSFilter([]wq.FSRule{{Errno: 5}}) },
+		"watch_queue: let slots be reserved for some notifications":    func() error { return q.SetReserve(wq.Reserve{Type: wq.TypeKey, Slots: 1}) },
+	} {
+		if err := ask(); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), fmt.Sprintf("(the kernel lacks the patch %q)", patch)) {
+			t.Errorf("%q: %v", patch, err)
+		}
 	}
 }
