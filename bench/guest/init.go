@@ -3,12 +3,14 @@
 package guest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -117,6 +119,9 @@ func supervise() {
 
 	setupErr := mountAll(systemMounts)
 	if err := unix.Sethostname([]byte("wqfan")); err != nil {
+		say(err)
+	}
+	if err := loadModules(); err != nil {
 		say(err)
 	}
 	port, err := openPort(10 * time.Second)
@@ -228,6 +233,27 @@ func mountAll(ms []mount) error {
 	return nil
 }
 
+// modules are what a kernel may have as modules and the guest cannot do without.
+var modules = []string{"virtio_pci", "virtio_console", "virtio_blk", "ext4", "xfs", "btrfs", "loop"}
+
+// loadModules loads what the kernel's own initramfs has of modules, if there is
+// one with a modprobe(8). What is missing is missed when it is used.
+func loadModules() error {
+	const modprobe = "/sbin/modprobe"
+	if _, err := os.Stat(modprobe); err != nil {
+		return nil
+	}
+	var out bytes.Buffer
+	for _, name := range modules {
+		cmd := exec.Command(modprobe, "-q", name)
+		cmd.Stderr = &out
+		if err := cmd.Run(); err != nil && out.Len() > 0 {
+			return fmt.Errorf("modprobe %s: %w: %s", name, err, bytes.TrimSpace(out.Bytes()))
+		}
+	}
+	return nil
+}
+
 // openPort waits for the virtio port of the results: the kernel adds it when
 // the host has announced it.
 func openPort(wait time.Duration) (*os.File, error) {
@@ -244,7 +270,7 @@ func openPort(wait time.Duration) (*os.File, error) {
 			return os.OpenFile("/dev/"+filepath.Base(filepath.Dir(f)), os.O_RDWR, 0)
 		}
 		if time.Now().After(end) {
-			return nil, fmt.Errorf("no virtio port %s: does the kernel have CONFIG_VIRTIO_CONSOLE and CONFIG_VIRTIO_PCI?", portName)
+			return nil, fmt.Errorf("no virtio port %s: does the kernel have CONFIG_VIRTIO_CONSOLE and CONFIG_VIRTIO_PCI, or its initrd the modules virtio_console and virtio_pci?", portName)
 		}
 	}
 }

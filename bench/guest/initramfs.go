@@ -8,6 +8,7 @@ import (
 	"debug/elf"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"strings"
@@ -81,6 +82,11 @@ func writeInitramfs(file string, m Machine, j Job) (err error) {
 		}
 	}()
 	w := bufio.NewWriterSize(out, 1<<20)
+	if m.Initrd != "" {
+		if err := copyInitrd(w, m.Initrd); err != nil {
+			return fmt.Errorf("initrd: %w", err)
+		}
+	}
 	a := archive{w: cpio.Newc.Writer(w), dirs: map[string]bool{".": true}}
 	for _, r := range []cpio.Record{
 		cpio.Directory("dev", 0o755),
@@ -100,6 +106,23 @@ func writeInitramfs(file string, m Machine, j Job) (err error) {
 		return err
 	}
 	return w.Flush()
+}
+
+// copyInitrd copies an initramfs to the front of ours: the kernel unpacks one
+// behind the other, each at a multiple of four bytes, and a file of a later one
+// replaces one of an earlier.
+func copyInitrd(w io.Writer, file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	n, err := io.Copy(w, f)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(make([]byte, -n&3))
+	return err
 }
 
 // archive writes each path once, behind its directories.

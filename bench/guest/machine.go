@@ -31,7 +31,11 @@ const minMemMiB = 32
 
 // Machine is the virtual machine of one boot.
 type Machine struct {
-	Kernel string      // bzImage, or a vmlinux with a PVH note (CONFIG_PVH)
+	Kernel string // bzImage, or a vmlinux with a PVH note (CONFIG_PVH)
+	// Initrd is an initramfs that the kernel came with, compressed or not, for
+	// modules that it needs: those for the machine's devices and disks are loaded
+	// with the modprobe(8) in it. "" is none. Its init is not run.
+	Initrd string
 	Mode   result.Mode // KVM, TCG or ICount; see Detect
 	CPUs   int         // 0: DefaultCPUs; ICount has 1
 	MemMiB int         // 0: DefaultMemMiB

@@ -98,6 +98,31 @@ func readInitramfs(t *testing.T, file string, m Machine, j Job) []byte {
 	return b
 }
 
+// A kernel's own initramfs comes first, and ours begins at a multiple of four.
+func TestInitramfsBehindInitrd(t *testing.T) {
+	init, err := staticSelf()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	initrd := filepath.Join(dir, "initrd")
+	for _, theirs := range []string{"12345", "12345678", ""} {
+		if err := os.WriteFile(initrd, []byte(theirs), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(dir, fmt.Sprint(len(theirs)))
+		b := readInitramfs(t, file, Machine{Init: init, Initrd: initrd}, Job{Handler: "h"})
+		want := theirs + strings.Repeat("\x00", (4-len(theirs)%4)%4) + "070701"
+		if !bytes.HasPrefix(b, []byte(want)) {
+			t.Errorf("%d bytes: it begins with %q, want %q", len(theirs), b[:20], want)
+		}
+	}
+	err = writeInitramfs(filepath.Join(dir, "none"), Machine{Init: init, Initrd: "/nonexistent"}, Job{Handler: "h"})
+	if err == nil || !strings.Contains(err.Error(), "initrd: open /nonexistent") {
+		t.Errorf("no initrd: %v", err)
+	}
+}
+
 func TestInitramfsRefuses(t *testing.T) {
 	init, err := staticSelf()
 	if err != nil {

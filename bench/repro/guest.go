@@ -47,7 +47,7 @@ func (g Guest) Perform(ctx context.Context, behaviours []Behaviour, emit func(Re
 	}
 	defer cleanup()
 	m := guest.Machine{
-		Kernel: g.Kernel, Mode: g.Mode, CPUs: guestCPUs, MemMiB: guestMemMiB, Init: g.Init,
+		Kernel: g.Kernel, Initrd: g.Initrd, Mode: g.Mode, CPUs: guestCPUs, MemMiB: guestMemMiB, Init: g.Init,
 		Timeout: guestTimeout, SerialLog: g.SerialLog,
 	}
 	for n := range maxDisks {
