@@ -24,10 +24,12 @@ type Task struct {
 	Mounts map[string]string // filesystem type → where it is mounted
 }
 
-// Record is one line from the guest: what the clock costs, then each cell.
+// Record is one line from the guest: what the clock costs, then each cell, then
+// what the guest ran in.
 type Record struct {
 	Clock *result.Calibration `json:",omitempty"`
 	Cell  *result.Cell        `json:",omitempty"`
+	Env   *result.Environment `json:",omitempty"`
 }
 
 // Run runs a task and emits its records. A cell that fails does not stop the
@@ -72,7 +74,8 @@ func Run(ctx context.Context, t Task, emit func(Record) error, progress func(str
 			progress(fmt.Sprintf("%d/%d %s", done, len(t.Boot.Cells), out.ID))
 		}
 	}
-	return errors.Join(errs...)
+	env := Environment()
+	return errors.Join(append(errs, emit(Record{Env: &env}))...)
 }
 
 // together says that two cells meet the same real corruption.

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -179,6 +180,9 @@ func (c *campaign) boot(ctx context.Context, b scenario.Boot) error {
 		if r.Clock != nil {
 			rec.Clock = *r.Clock
 		}
+		if r.Env != nil {
+			rec.Guest = *r.Env
+		}
 		if r.Cell == nil {
 			return nil
 		}
@@ -190,7 +194,10 @@ func (c *campaign) boot(ctx context.Context, b scenario.Boot) error {
 		return c.w.Cell(*r.Cell)
 	}
 	c.say("%s: kernel %s, %s, %s, %d cells", b.ID, b.Kernel, modeInWords(mode), plural(b.CPUs, "CPU"), len(b.Cells))
+	before := bench.Environment()
 	out, err := guest.Run(ctx, m, job)
+	rec.Host = bench.Environment()
+	rec.Host.Steal = math.Round(100*(rec.Host.Steal-before.Steal)) / 100
 	rec.QEMU, rec.WallSecs = out.QEMU, out.Wall.Round(time.Millisecond).Seconds()
 	rec.Kernel.Release, rec.Kernel.Cmdline = out.Hello.Release, out.Hello.Cmdline
 	rec.Verdict = "ok"

@@ -86,6 +86,8 @@ type Boot struct {
 	QEMU     []string    `json:"qemu"`             // arguments, files by base name
 	Serial   string      `json:"serial,omitempty"` // serial log in the run's directory
 	Clock    Calibration `json:"clock"`
+	Guest    Environment `json:"guest"`
+	Host     Environment `json:"host"`
 	Verdict  string      `json:"verdict"` // ok, or what ended the boot
 	WallSecs float64     `json:"wall_s"`  // host seconds
 }
@@ -97,6 +99,17 @@ type Calibration struct {
 	Resolution int64 `json:"resolution"` // smallest step seen that is not zero
 	EmptyFan   int64 `json:"empty_fan"`  // read() of an empty fanotify group, median; -1 not measured
 	EmptyWQ    int64 `json:"empty_wq"`   // read() of an empty watch queue, median; -1 not measured
+}
+
+// Environment is what of a machine decides how fast it is, and is not its model.
+// What a machine does not tell is absent.
+type Environment struct {
+	Mitigations []string `json:"mitigations,omitempty"` // of the vulnerabilities that its processor has
+	Governor    string   `json:"governor,omitempty"`    // of the frequency of CPU 0
+	Clocksource string   `json:"clocksource,omitempty"`
+	Pinned      string   `json:"pinned,omitempty"` // CPUs that the emulator, or the driver in a guest, is bound to
+	Load        float64  `json:"load"`             // tasks that ran or wanted to, over a minute, when the boot ended
+	Steal       float64  `json:"steal_s"`          // seconds of all CPUs that a hypervisor gave to others, during the boot
 }
 
 // Params are what a cell was asked to do.
