@@ -37,6 +37,7 @@ type cli struct {
 	Scenarios scenariosCmd `cmd:"" help:"Show the scenarios, the arms and the cells of the matrix."`
 	Repro     reproCmd     `cmd:"" help:"Reproduce overflow behaviours by name."`
 	Kernel    kernelCmd    `cmd:"" help:"Build, list and remove the kernels that the guests boot."`
+	Monitor   monitorCmd   `cmd:"" help:"Tell of filesystem errors as they happen: in the terminal, as JSON, to a program, to Prometheus."`
 }
 
 func main() {
