@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -32,26 +33,30 @@ const batch = 1024
 
 // receipt is when the news of some errors reached user space.
 type receipt struct {
-	seq   uint64 // first error, by sequence number
-	count uint64 // errors from seq on
-	recv  int64  // CLOCK_MONOTONIC ns
-	ino   uint64 // of the first error, 0 where it names none
+	seq                    uint64 // first error, by sequence number
+	count                  uint64 // errors from seq on
+	recv                   int64  // CLOCK_MONOTONIC ns
+	ino                    uint64 // of the first error, 0 where it names none
+	posted, woken, decoded int64  // on the same clock; 0 where unknown
 }
 
 // reader drains one channel into a ledger.
 type reader struct {
 	ch       *channel
+	cell     scenario.Cell
 	ledger   ledger.Ledger
+	noise    *ledger.Ledger // of the errors that came before the flood's, if there are any
 	receipts []receipt
-	signals  []result.Signal // when and how the reader was told of losses, CLOCK_MONOTONIC ns
+	signals  []result.Signal // losses as they were told, At on CLOCK_MONOTONIC
 	counted  uint64          // errors read so far, where the channel does not number them
+	garbled  uint64          // records of the filesystem's that are not what was injected
 	waiting  chan struct{}   // closed when a read has found the channel empty
 	ended    atomic.Bool
 }
 
 func newReader(ch *channel, c scenario.Cell) *reader {
-	return &reader{
-		ch: ch,
+	r := &reader{
+		ch: ch, cell: c,
 		ledger: ledger.Ledger{
 			Threads: uint64(max(c.Flood.Threads, 1)),
 			// Each CPU has workers of its own.
@@ -59,6 +64,28 @@ func newReader(ch *channel, c scenario.Cell) *reader {
 		},
 		receipts: make([]receipt, 0, c.Flood.Count), waiting: make(chan struct{}),
 	}
+	if c.Noise > 0 {
+		r.noise = &ledger.Ledger{Threads: r.ledger.Threads, Unordered: r.ledger.Unordered}
+	}
+	return r
+}
+
+// start lets the reader run, and says on the channel how it ended.
+func (r *reader) start(ctx context.Context) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		// Not unlocked: the thread ends with the goroutine, and what was made of it.
+		if r.cell.Reader.Realtime || r.cell.Reader.CPU != "" {
+			runtime.LockOSThread()
+		}
+		if err := placed(r.cell.Reader); err != nil {
+			close(r.waiting)
+			done <- err
+			return
+		}
+		done <- r.run(ctx)
+	}()
+	return done
 }
 
 // run reads until the flood has ended and the channel has been quiet, or until
@@ -68,30 +95,38 @@ func (r *reader) run(ctx context.Context) error {
 	if err := r.settle(ctx, events); err != nil {
 		return err
 	}
-	for {
-		// The flood may end while Read waits without a bound: finish then sets
-		// the deadline from outside.
-		if r.ended.Load() {
+	how := r.cell.Reader
+	for stalled := how.Stall == 0; ; {
+		switch {
+		case r.ended.Load():
+			// The flood may end while Read waits without a bound: finish then sets
+			// the deadline from outside.
 			if err := r.ch.SetReadDeadline(time.Now().Add(quiet)); err != nil {
+				return err
+			}
+		case how.Every > 0:
+			sleep(how.Every)
+			if err := r.ch.SetReadDeadline(time.Unix(1, 0)); err != nil { // what is there, and no more
 				return err
 			}
 		}
 		n, err := r.ch.Read(ctx, events)
-		r.ledger.Observe(events[:n], r.ch.sequenced)
-		for i := range events[:n] {
-			switch e := &events[i]; {
-			case e.Kind == fserr.Error:
-				r.receive(e)
-			case e.Kind == fserr.Lost && len(r.signals) < result.MaxSignals:
-				r.signals = append(r.signals, result.Signal{At: e.Recv, Count: e.Count})
-			}
-		}
+		r.observe(events[:n])
 		switch {
 		case err == nil:
-		case errors.Is(err, os.ErrDeadlineExceeded) && r.ended.Load():
-			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			if r.ended.Load() {
+				return nil
+			}
 		default:
 			return err
+		}
+		if how.Work > 0 && n > 0 {
+			sleep(how.Work * time.Duration(n))
+		}
+		if !stalled && 2*r.counted >= r.cell.Flood.Count {
+			stalled = true
+			sleep(how.Stall)
 		}
 	}
 }
@@ -108,7 +143,7 @@ func (r *reader) settle(ctx context.Context, events []fserr.Event) error {
 			return err
 		}
 		n, err := r.ch.Read(ctx, events)
-		r.ledger.Observe(events[:n], r.ch.sequenced)
+		r.observe(events[:n])
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return r.ch.SetReadDeadline(time.Time{})
 		}
@@ -118,13 +153,44 @@ func (r *reader) settle(ctx context.Context, events []fserr.Event) error {
 	}
 }
 
-func (r *reader) receive(e *fserr.Event) {
-	rc := receipt{seq: r.counted, count: e.Errors(), recv: e.Recv}
+// observe enters a batch into the ledgers. What a loss is about, it does not
+// say: it is told to both.
+func (r *reader) observe(events []fserr.Event) {
+	var woken, decoded int64
+	if r.cell.Reader.Realtime {
+		woken, decoded = r.ch.woken(), now()
+	}
+	for i := range events {
+		e := &events[i]
+		quarry := e.Kind == fserr.Error && !(r.noise != nil && e.Class == scenario.NoiseClass)
+		if r.noise != nil && (e.Kind == fserr.Lost || e.Kind == fserr.Error && !quarry) {
+			r.noise.Observe(events[i:i+1], r.ch.sequenced)
+		}
+		if e.Kind != fserr.Error || quarry {
+			r.ledger.Observe(events[i:i+1], r.ch.sequenced)
+		}
+		switch {
+		case quarry:
+			r.receive(e, woken, decoded)
+		case e.Kind == fserr.Lost && len(r.signals) < result.MaxSignals:
+			r.signals = append(r.signals, result.Signal{At: e.Recv, Count: e.Count})
+		}
+	}
+}
+
+func (r *reader) receive(e *fserr.Event, woken, decoded int64) {
+	rc := receipt{seq: r.counted, count: e.Errors(), recv: e.Recv, woken: woken, decoded: decoded}
+	if e.Is(fserr.HasTime) {
+		rc.posted = e.Time
+	}
 	if e.Is(fserr.HasInode) {
 		rc.ino = e.Ino
 	}
 	if r.ch.sequenced && e.Is(fserr.HasRange) {
 		rc.seq = uint64(e.Pos)
+	}
+	if e.Is(fserr.HasRecord) && !flood.IsBlob(e.Record.Bytes, rc.seq, r.cell.Flood.Blob) {
+		r.garbled++
 	}
 	r.receipts = append(r.receipts, rc)
 	r.counted += rc.count
@@ -136,71 +202,103 @@ func (r *reader) finish() error {
 	return r.ch.SetReadDeadline(time.Now().Add(quiet))
 }
 
-// measure runs one cell on the filesystem mounted at mount. Its error is also
-// in the cell, with every number taken before it.
-func measure(ctx context.Context, c scenario.Cell, mount string, unit string) (result.Cell, error) {
+// measure runs one cell. Its error is also in the cell, with every number taken
+// before it.
+func measure(ctx context.Context, c scenario.Cell, t Task) (result.Cell, error) {
 	out := describe(c)
-	err := flooded(ctx, c, mount, unit, &out)
+	var err error
+	switch {
+	case c.Scenario == scenario.Targets:
+		err = yardsticks(ctx, c, t, &out)
+	case c.Scenario == scenario.Price:
+		err = price(c, t, &out)
+	case c.Search.Over != "":
+		err = search(ctx, c, t, &out)
+	default:
+		err = flooded(ctx, c, t, &out)
+	}
 	if err != nil {
 		out.Err = err.Error()
 	}
 	return out, err
 }
 
-func flooded(ctx context.Context, c scenario.Cell, mount string, unit string, out *result.Cell) error {
-	targets, err := openTargets(mount, c.Targets)
+// flooded opens the cell's channels, floods their filesystems and accounts for
+// every error. The record is of the first channel; the others have to close
+// their accounts, too.
+func flooded(ctx context.Context, c scenario.Cell, t Task, out *result.Cell) error {
+	mounts, watched, unmount, err := mount(c, t)
+	if err != nil {
+		return err
+	}
+	defer unmount()
+	targets, err := openTargets(mounts, c.Targets)
 	if err != nil {
 		return fmt.Errorf("open the flood's targets: %w", err)
 	}
 	defer closeAll(targets)
-	ch, err := openChannel(c, mount)
+	inodes, err := inodesOf(targets)
 	if err != nil {
 		return err
 	}
-	defer ch.Close()
-	if err := ch.fill(); err != nil {
-		return fmt.Errorf("fill the queue: %w", err)
-	}
 
-	r := newReader(ch, c)
-	read := make(chan error, 1)
-	start := func() {
-		go func() {
-			if c.Reader.Realtime {
-				// Not unlocked: the thread ends with the goroutine, and its priority with it.
-				runtime.LockOSThread()
-				if err := realtime(); err != nil {
-					close(r.waiting)
-					read <- err
-					return
-				}
-			}
-			read <- r.run(ctx)
-		}()
+	var mem memory
+	if err := mem.take(c); err != nil {
+		return err
 	}
+	readers, err := openReaders(c, watched, targets, inodes)
+	defer func() {
+		for _, r := range readers {
+			r.ch.Close()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	if err := mem.take(c); err != nil {
+		return err
+	}
+	var running []<-chan error
 	if c.Reader.Live {
-		start()
-		<-r.waiting
-		time.Sleep(quiet) // until it sleeps in the kernel again
+		for _, r := range readers {
+			running = append(running, r.start(ctx))
+			<-r.waiting
+		}
+		time.Sleep(quiet) // until they sleep in the kernel again
 	}
 	// The collector's work belongs to no cell: it is done before the flood, and
 	// not during it.
 	runtime.GC()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	var noise flood.Report
+	if c.Noise > 0 {
+		s := c.Flood
+		s.Count, s.Class, s.Log = c.Noise, scenario.NoiseClass, false
+		if noise, err = flood.Inject(ctx, s, targets...); err != nil {
+			return err
+		}
+	}
 	rep, floodErr := flood.Inject(ctx, c.Flood, targets...)
 	out.Flood = result.Flood{Attempted: rep.Attempted, Accepted: rep.Accepted, Refused: rep.Refused,
 		Elapsed: rep.Elapsed.Nanoseconds(), LateMax: rep.LateMax.Nanoseconds()}
 	if rep.Elapsed > 0 {
 		out.Flood.Rate = float64(rep.Attempted) / rep.Elapsed.Seconds()
 	}
-	if err := r.finish(); err != nil {
+	if err := mem.take(c); err != nil {
 		return err
 	}
-	if !c.Reader.Live {
-		start()
+	for _, r := range readers {
+		if err := r.finish(); err != nil {
+			return err
+		}
+		if !c.Reader.Live {
+			running = append(running, r.start(ctx))
+		}
 	}
-	if err := <-read; err != nil {
-		return fmt.Errorf("read %s: %w", c.Arm.Name, err)
+	for _, read := range running {
+		if err := <-read; err != nil {
+			return fmt.Errorf("read %s: %w", c.Arm.Name, err)
+		}
 	}
 	if floodErr != nil {
 		return floodErr
@@ -218,24 +316,58 @@ func flooded(ctx context.Context, c scenario.Cell, mount string, unit string, ou
 	if uint64(len(stamps)) != rep.Attempted {
 		return fmt.Errorf("the injector's log has %d entries for %d errors", len(stamps), rep.Attempted)
 	}
-	if err := r.account(ledger.Injected{Attempted: rep.Attempted, Refused: rep.Refused}, stamps, out); err != nil {
-		return err
+	if len(readers) == 0 { // the price of a report that nobody hears
+		return (&reader{cell: c}).times(c, stamps, nil, t.Mode.Unit(), out)
 	}
-	if c.Reader.Live && out.Account.Lost() > 0 {
-		out.Timeline = timeline(stamps, r.receipts, r.signals, ch.sequenced)
+	for i, r := range readers {
+		of := out
+		if i > 0 {
+			of = &result.Cell{}
+		}
+		if err := r.account(noise, rep, stamps, of); err != nil {
+			return fmt.Errorf("channel %d of %d: %w", i+1, len(readers), err)
+		}
 	}
-	inodes, err := inodesOf(targets)
-	if err != nil {
-		return err
+	r := readers[0]
+	if c.Reader.Live && out.Account.Lost() > 0 && r.noise == nil {
+		out.Timeline = timeline(stamps, r.receipts, r.signals, r.ch.sequenced)
 	}
-	return r.times(c, stamps, inodes, unit, out)
+	out.Memory = mem.result(len(readers))
+	return r.times(c, stamps, inodes, t.Mode.Unit(), out)
 }
 
-// account closes the ledger and writes both sides of it into the cell.
-func (r *reader) account(in ledger.Injected, stamps []flood.Stamp, out *result.Cell) error {
+// openReaders opens as many channels as watch side by side, and fills them.
+func openReaders(c scenario.Cell, watched []string, targets []*os.File, inodes []uint64) (readers []*reader, err error) {
+	if c.Arm.Channel == scenario.Nothing {
+		return nil, nil
+	}
+	var own *os.File
+	if c.Own {
+		own, watched = targets[0], nil
+	}
+	for range max(c.Watchers, 1) {
+		ch, err := openChannel(c, watched, own)
+		if err != nil {
+			return readers, err
+		}
+		r := newReader(ch, c)
+		if c.Own {
+			r.ledger.Own, r.ledger.Stride = inodes[0], uint64(len(targets))
+		}
+		readers = append(readers, r)
+		if err := ch.fill(); err != nil {
+			return readers, fmt.Errorf("fill the queue: %w", err)
+		}
+	}
+	return readers, nil
+}
+
+// account closes the ledgers and writes both sides of them into the cell.
+func (r *reader) account(noise, rep flood.Report, stamps []flood.Stamp, out *result.Cell) error {
 	l := &r.ledger
 	out.Reader = result.Reader{
-		Records: l.Records, Counted: l.Counted, Workers: uint64(l.Workers), Others: l.Others, Reads: r.ch.reads(),
+		Records: l.Records, Counted: l.Counted, Whole: l.Whole, Broken: l.Broken, Fragments: l.Fragments,
+		Workers: uint64(l.Workers), Others: l.Others, Reads: r.ch.reads(),
 		LossEvents: l.LossEvents, LossCount: l.LossCount, LossExact: l.LossExact, Placed: l.Placed(),
 		LossAfter: -1, LossDelay: -1, FirstLost: -1,
 	}
@@ -247,17 +379,43 @@ func (r *reader) account(in ledger.Injected, stamps []flood.Stamp, out *result.C
 		out.Kernel.Source = err.Error()
 		return err
 	}
+	out.Reader.HighWater = st.High
 	out.Kernel = result.Counters{Source: r.ch.statsFrom, Known: true,
-		Posted: st.Records, Merged: st.Merged, Filtered: st.Filtered, Dropped: st.Dropped}
+		Posted: st.Records, Merged: st.Merged, Filtered: st.Filtered, Dropped: st.Dropped, Parts: st.Parts}
 
+	in := ledger.Injected{Attempted: rep.Attempted, Refused: rep.Refused}
+	switch {
+	case r.cell.Idle:
+		in = ledger.Injected{}
+	case r.cell.Own:
+		in = ledger.Injected{Attempted: (rep.Attempted + l.Stride - 1) / l.Stride}
+	}
+	var errs []error
+	if r.noise != nil {
+		// The kernel counts both classes together. Which errors of the first
+		// are missing their numbers tell; the second must explain the rest.
+		first := ledger.Injected{Attempted: noise.Attempted, Refused: noise.Refused}
+		missing, _, _, ok := r.noise.Missing(noise.Attempted)
+		if !ok {
+			missing = noise.Attempted
+		}
+		of := ledger.Channel{Records: r.noise.Records, Filtered: st.Filtered, Dropped: missing - min(missing, st.Filtered), Direct: st.Direct}
+		of.Else = st.Dropped - min(st.Dropped, of.Dropped)
+		st.Records, st.Filtered, st.Dropped, st.Else = st.Records-min(st.Records, of.Records), 0, of.Else, of.Dropped
+		a, err := r.noise.Close(first, of)
+		out.Noise, errs = &a, append(errs, err)
+	}
 	if missing, _, first, ok := l.Missing(in.Attempted); ok && missing > 0 {
 		out.Reader.Gaps, out.Reader.FirstLost = missing, int64(first)
-		if l.LossEvents > 0 && first < uint64(len(stamps)) {
+		if l.LossEvents > 0 && first < uint64(len(stamps)) && r.noise == nil {
 			out.Reader.LossDelay = l.LossRecv - stamps[first].Called
 		}
 	}
 	out.Account, err = l.Close(in, st)
-	if err != nil {
+	if r.garbled > 0 {
+		errs = append(errs, fmt.Errorf("%d records of the filesystem's are not what was injected", r.garbled))
+	}
+	if err := errors.Join(append(errs, err)...); err != nil {
 		return fmt.Errorf("%w: %w", ErrIdentity, err)
 	}
 	return nil
@@ -286,6 +444,7 @@ func (r *reader) times(c scenario.Cell, stamps []flood.Stamp, inodes []uint64, u
 			lateness.record(s.Called - s.Intended)
 		}
 	}
+	all := []*timing{cost, lateness, news}
 	if c.Reader.Live && open {
 		why := r.rank(c, inodes)
 		if why != "" {
@@ -299,8 +458,11 @@ func (r *reader) times(c scenario.Cell, stamps []flood.Stamp, inodes []uint64, u
 				}
 			}
 		}
+		if c.Reader.Realtime {
+			all = append(all, r.stages(stamps)...)
+		}
 	}
-	for _, t := range []*timing{cost, lateness, news} {
+	for _, t := range all {
 		h, err := t.result(unit)
 		if err != nil {
 			return err
@@ -308,7 +470,7 @@ func (r *reader) times(c scenario.Cell, stamps []flood.Stamp, inodes []uint64, u
 		if h.N > 0 {
 			out.Hists = append(out.Hists, h)
 		}
-		if gap := c.Flood.Interval.Nanoseconds(); t == lateness && c.Scenario == scenario.Latency && h.P99 > gap {
+		if gap := c.Flood.Interval.Nanoseconds(); t == lateness && c.Flood.Schedule == flood.Poisson && h.P99 > gap {
 			out.Warnings = append(out.Warnings, fmt.Sprintf("invalid: the injector was late by %d at p99, more than the mean gap of %d: the guest stalled", h.P99, gap))
 		}
 		if t.negative > 0 {
@@ -316,6 +478,29 @@ func (r *reader) times(c scenario.Cell, stamps []flood.Stamp, inodes []uint64, u
 		}
 	}
 	return nil
+}
+
+// stages says where the time goes between a report and its decoded record, for
+// errors that were waited for and came alone. fanotify does not say when it
+// queued one.
+func (r *reader) stages(stamps []flood.Stamp) []*timing {
+	post, wake, direct := newTiming("report-to-post"), newTiming("post-to-wake"), newTiming("report-to-wake")
+	read, decode, whole := newTiming("wake-to-read"), newTiming("read-to-decoded"), newTiming("report-to-read")
+	for _, rc := range r.receipts {
+		if rc.count != 1 || rc.seq >= uint64(len(stamps)) || rc.woken < stamps[rc.seq].Called {
+			continue
+		}
+		if rc.posted != 0 {
+			post.record(rc.posted - stamps[rc.seq].Called)
+			wake.record(rc.woken - rc.posted)
+		} else {
+			direct.record(rc.woken - stamps[rc.seq].Called)
+		}
+		whole.record(rc.recv - stamps[rc.seq].Called)
+		read.record(rc.recv - rc.woken)
+		decode.record(rc.decoded - rc.recv)
+	}
+	return []*timing{whole, post, wake, direct, read, decode}
 }
 
 // rank finds out which errors the receipts of a channel without sequence
@@ -406,15 +591,37 @@ func (t *timing) result(unit string) (result.Hist, error) {
 	return h, err
 }
 
-// realtime makes the calling thread one that nothing ordinary holds up: not the
-// threads of the Go runtime either, whose sleeps and wake-ups would otherwise
-// be most of what two runs differ in.
-func realtime() error {
+// placed makes the calling thread what the cell asks of its reader: bound to a
+// CPU, and one that nothing ordinary holds up: not the threads of the Go runtime
+// either, whose sleeps and wake-ups would otherwise be most of what two runs
+// differ in.
+func placed(r scenario.Reader) error {
+	if r.CPU != "" {
+		n, err := strconv.Atoi(r.CPU)
+		if err != nil {
+			return fmt.Errorf("the reader's CPU: %w", err)
+		}
+		var set unix.CPUSet
+		set.Set(n)
+		if err := unix.SchedSetaffinity(0, &set); err != nil {
+			return fmt.Errorf("bind the reader to CPU %d: %w", n, os.NewSyscallError("sched_setaffinity", err))
+		}
+	}
+	if !r.Realtime {
+		return nil
+	}
 	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 50}
 	if err := unix.SchedSetAttr(0, &attr, 0); err != nil {
 		return fmt.Errorf("make the reader SCHED_FIFO: %w", os.NewSyscallError("sched_setattr", err))
 	}
 	return nil
+}
+
+// sleep stops the calling thread, and no scheduler but the kernel's wakes it.
+func sleep(d time.Duration) {
+	ts := unix.NsecToTimespec(d.Nanoseconds())
+	for unix.Nanosleep(&ts, &ts) == unix.EINTR {
+	}
 }
 
 // inodesOf returns the inode numbers of files.
@@ -432,21 +639,19 @@ func inodesOf(files []*os.File) ([]uint64, error) {
 
 // describe starts the record of a cell with what was asked for.
 func describe(c scenario.Cell) result.Cell {
-	scope, schedule := "fs", c.Flood.Schedule
+	scope := "fs"
 	if c.Flood.PerInode {
 		scope = "inode"
-	}
-	if schedule == "" {
-		schedule = flood.Flat
 	}
 	return result.Cell{
 		ID: c.ID(), Scenario: c.Scenario, Variant: string(c.Kernel), Arm: c.Arm.Name, FS: c.FS, CPUs: c.CPUs, Point: c.Point,
 		Params: result.Params{
-			Errors: c.Flood.Count, Schedule: string(schedule), Interval: c.Flood.Interval.Nanoseconds(),
+			Errors: c.Flood.Count, Schedule: string(c.Flood.Schedule), Interval: c.Flood.Interval.Nanoseconds(),
 			Burst: c.Flood.Burst, Gap: c.Flood.Gap.Nanoseconds(), Seed: c.Flood.Seed,
 			Class: c.Flood.Class.String(), Errno: c.Flood.Errno.String(), Scope: scope,
 			Targets: c.Targets, Threads: max(c.Flood.Threads, 1), CPUs: c.Flood.CPUs, Context: c.Flood.Context,
-			Queue: c.Queue, Filler: c.Filler, Reader: c.Reader.String(),
+			Queue: c.Queue, Filler: c.Filler, Mounts: c.Mounts, Watchers: c.Watchers, Blob: c.Flood.Blob,
+			Noise: c.Noise, Reserve: c.Reserve, Reader: c.Reader.String(),
 		},
 	}
 }

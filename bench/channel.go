@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
+	"runtime"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -18,71 +19,72 @@ import (
 	"wqfan/fan"
 	"wqfan/fserr"
 	"wqfan/internal/fanlimit"
+	"wqfan/internal/stream"
 	"wqfan/wq"
 )
 
-// channel is an arm that is open and watches one filesystem: what fan and wq
-// have in common, for the driver.
+// channel is an arm that is open and watches: what fan and wq have in common,
+// for the driver.
 type channel struct {
 	fserr.Source
+	conn      syscall.Conn
+	decode    stream.Decoder
 	sequenced bool // errors carry pos and len
 	stats     func() (ledger.Channel, error)
 	statsFrom string
 	reads     func() uint64
+	woken     func() int64 // when its last wait ended, for a reader that waits on its thread
 	fill      func() error // queues the cell's filler
 }
 
-// The ids that the driver gives its watches.
-const (
-	errorsID = 1
-	fillerID = 2
-)
+// fillerID is the id of the watch on the filler's key; those of filesystems are
+// their number, from 1.
+const fillerID = 255
 
-// openChannel opens the cell's arm at its capacity and watches the filesystem
-// mounted at mount.
-func openChannel(c scenario.Cell, mount string) (*channel, error) {
+// openChannel opens the cell's arm at its capacity and watches the filesystems
+// mounted at mounts, or the file own alone.
+func openChannel(c scenario.Cell, mounts []string, own *os.File) (*channel, error) {
 	if c.Arm.Channel == scenario.Fanotify {
-		return openFan(c, mount)
+		return openFan(c, mounts, own)
 	}
-	return openWQ(c, mount)
+	return openWQ(c, mounts, own)
 }
 
-func openFan(c scenario.Cell, mount string) (*channel, error) {
+func openFan(c scenario.Cell, mounts []string, own *os.File) (_ *channel, err error) {
 	var g *fan.Group
 	open := func() (err error) {
-		g, err = fan.Open(fan.Config{Thread: c.Reader.Realtime})
+		g, err = fan.Open(fan.Config{BufferSize: c.Reader.Buffer, Thread: c.Reader.Realtime})
 		return err
 	}
-	var err error
-	if c.Queue == 0 {
-		err = open()
-	} else {
-		err = fanlimit.With(c.Queue, open)
-	}
+	err = fanlimit.With(c.Queue, func() error { return as(own, open) })
+	defer func() {
+		if err != nil && g != nil {
+			g.Close()
+		}
+	}()
 	if err != nil {
 		return nil, err
 	}
-	ch := &channel{Source: g, reads: g.Reads, statsFrom: "fdinfo of the fanotify group", fill: func() error { return nil }}
+	ch := &channel{Source: g, conn: g, decode: fan.Decode, reads: g.Reads, woken: g.Woken, sequenced: c.Arm.Detail, statsFrom: "fdinfo of the fanotify group", fill: func() error { return nil }}
 	ch.stats = func() (ledger.Channel, error) {
 		s, err := g.Stats()
 		return ledger.Channel{Records: s.Queued, Merged: s.Merged, Dropped: s.Dropped}, err
 	}
-	if err := g.Watch(mount); err != nil {
-		g.Close()
-		return nil, err
+	for _, m := range mounts {
+		if err := g.Watch(m); err != nil {
+			return nil, err
+		}
 	}
 	if c.Filler > 0 {
 		dir, err := os.MkdirTemp("", "filler-")
 		if err != nil {
-			g.Close()
 			return nil, err
 		}
 		names, err := flood.MakeFiles(dir, int(c.Filler))
-		if err == nil {
-			err = g.WatchOther(dir, unix.FAN_OPEN|unix.FAN_EVENT_ON_CHILD)
-		}
 		if err != nil {
-			g.Close()
+			return nil, err
+		}
+		if err := g.WatchOther(dir, unix.FAN_OPEN|unix.FAN_EVENT_ON_CHILD); err != nil {
 			return nil, err
 		}
 		ch.fill = func() error { return flood.Opens(names) }
@@ -90,60 +92,123 @@ func openFan(c scenario.Cell, mount string) (*channel, error) {
 	return ch, nil
 }
 
-func openWQ(c scenario.Cell, mount string) (*channel, error) {
-	q, err := wq.Open(wq.Config{Notes: int(c.Queue), Thread: c.Reader.Realtime})
+func openWQ(c scenario.Cell, mounts []string, own *os.File) (_ *channel, err error) {
+	var q *wq.Queue
+	open := func() (err error) {
+		q, err = wq.Open(wq.Config{Notes: int(c.Queue), LossCount: c.Arm.Honest, ChainWhole: c.Arm.Whole,
+			BufferSize: c.Reader.Buffer, Thread: c.Reader.Realtime})
+		if err == nil && own != nil {
+			err = q.WatchFile(own, 1)
+		}
+		return err
+	}
+	err = as(own, open)
+	defer func() {
+		if err != nil && q != nil {
+			q.Close()
+		}
+	}()
 	if err != nil {
+		return nil, err
+	}
+	if err := restrict(q, c); err != nil {
 		return nil, err
 	}
 	point := wq.Direct
 	if c.Arm.Deferred {
 		point = wq.Deferred
 	}
-	if err := q.Watch(mount, errorsID, point); err != nil {
-		q.Close()
-		return nil, err
+	for i, m := range mounts {
+		if err := q.Watch(m, uint8(i+1), point); err != nil {
+			return nil, err
+		}
 	}
 	return &channel{
-		Source: q, reads: q.Reads, sequenced: true, statsFrom: "fdinfo of the watch queue, of the watch on the filesystem",
+		Source: q, conn: q, decode: wq.Decode, reads: q.Reads, woken: q.Woken, sequenced: true, statsFrom: "fdinfo of the watch queue, of its watches on filesystems",
 		fill: func() error {
 			if c.Filler == 0 {
 				return nil
 			}
-			return flood.KeyUpdates(int(c.Filler), func(key int) error { return q.WatchKey(key, fillerID) })
+			return flood.KeyUpdates(int(c.Filler), func(key int) error { return q.WatchKey(key, fillerID) }, nil)
 		},
 		stats: func() (ledger.Channel, error) {
 			s, err := q.Stats()
-			if err != nil {
-				return ledger.Channel{}, err
+			ch := ledger.Channel{Direct: !c.Arm.Deferred, Parts: s.PartsLost, High: s.High}
+			for _, w := range s.Watches {
+				if w.ID != fillerID {
+					ch.Records += w.Posted
+					ch.Filtered += w.Filtered
+					ch.Dropped += w.Lost
+				}
 			}
-			i := slices.IndexFunc(s.Watches, func(w wq.WatchStats) bool { return w.ID == errorsID })
-			if i < 0 {
-				return ledger.Channel{}, fmt.Errorf("the watch on %s is gone from the queue's fdinfo", mount)
-			}
-			w := s.Watches[i]
-			return ledger.Channel{Records: w.Posted, Filtered: w.Filtered, Dropped: w.Lost, Direct: !c.Arm.Deferred}, nil
+			return ch, err
 		},
 	}, nil
 }
 
-// openTargets opens n files of the mounted filesystem, creating them where
-// they do not exist; for 0 it opens the root directory.
-func openTargets(mount string, n int) (files []*os.File, err error) {
+// restrict sets the cell's filter and reserve.
+func restrict(q *wq.Queue, c scenario.Cell) error {
+	class := []uint8{uint8(c.Flood.Class)}
+	switch {
+	case c.Reserve > 0:
+		return q.SetReserve(wq.Reserve{Type: wq.TypeFSError, Subtypes: class, Slots: uint32(c.Reserve)})
+	case c.Filter && c.Arm.Honest:
+		return q.SetFSFilter([]wq.FSRule{{Classes: []fserr.Class{c.Flood.Class}, Errno: c.Flood.Errno}})
+	case c.Filter:
+		return q.SetFilter([]wq.Filter{{Type: wq.TypeFSError, Subtypes: class}})
+	}
+	return nil
+}
+
+// as runs f; for a channel that watches a file of its own, on a thread that has
+// no privileges, and ends with f.
+func as(own *os.File, f func() error) error {
+	if own == nil {
+		return f()
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked
+		const nobody = 65534
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, nobody, nobody, nobody); errno != 0 {
+			done <- os.NewSyscallError("setresuid", errno)
+			return
+		}
+		done <- f()
+	}()
+	return <-done
+}
+
+// openTargets opens n files on each of the mounted filesystems, creating them
+// where they do not exist; for 0 it opens their root directories.
+func openTargets(mounts []string, n int) (files []*os.File, err error) {
 	defer func() {
 		if err != nil {
 			closeAll(files)
 		}
 	}()
-	if n == 0 {
-		f, err := os.Open(mount)
-		return []*os.File{f}, err
-	}
-	for i := range n {
-		f, err := os.OpenFile(filepath.Join(mount, fmt.Sprintf("target%03d", i)), os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil {
-			return files, err
+	for _, m := range mounts {
+		names := []string{m}
+		if n > 0 {
+			names = nil
 		}
-		files = append(files, f)
+		for i := range n {
+			names = append(names, filepath.Join(m, fmt.Sprintf("target%03d", i)))
+		}
+		for _, name := range names {
+			if n > 0 {
+				if f, err := os.OpenFile(name, os.O_CREATE, 0o644); err != nil {
+					return files, err
+				} else if err := f.Close(); err != nil {
+					return files, err
+				}
+			}
+			f, err := os.Open(name)
+			if err != nil {
+				return files, err
+			}
+			files = append(files, f)
+		}
 	}
 	return files, nil
 }

@@ -17,7 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wqfan/bench/flood"
-	"wqfan/bench/ledger"
 	"wqfan/bench/result"
 	"wqfan/bench/scenario"
 	"wqfan/fserr"
@@ -86,7 +85,7 @@ func corrupted(ctx context.Context, cells []scenario.Cell, out []result.Cell) er
 
 	readers := make([]*reader, len(cells))
 	for i, c := range cells {
-		ch, err := openChannel(c, dir)
+		ch, err := openChannel(c, []string{dir}, nil)
 		if err != nil {
 			return err
 		}
@@ -124,7 +123,7 @@ func corrupted(ctx context.Context, cells []scenario.Cell, out []result.Cell) er
 	}
 	for i, r := range readers {
 		out[i].Params.Errors, out[i].Flood.Attempted = n, n
-		if err := r.account(ledger.Injected{Attempted: n}, nil, &out[i]); err != nil && out[i].Err == "" {
+		if err := r.account(flood.Report{}, flood.Report{Attempted: n}, nil, &out[i]); err != nil && out[i].Err == "" {
 			out[i].Err = err.Error()
 		}
 	}

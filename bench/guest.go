@@ -56,7 +56,7 @@ func Run(ctx context.Context, t Task, emit func(Record) error, progress func(str
 		cells := []result.Cell{{}}
 		switch {
 		case c.Scenario != scenario.Corruption:
-			cells[0], err = measure(ctx, c, t.Mounts[c.FS], t.Mode.Unit())
+			cells[0], err = measure(ctx, c, t)
 		case slices.ContainsFunc(t.Boot.Cells[:i], func(b scenario.Cell) bool { return together(b, c) }):
 			continue // was run with the first cell of its filesystem
 		default:

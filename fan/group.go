@@ -208,6 +208,10 @@ func (g *Group) SetReadDeadline(t time.Time) error { return g.r.SetReadDeadline(
 // the descriptor of the group: poll(2), FIONREAD. Do not read from it.
 func (g *Group) SyscallConn() (syscall.RawConn, error) { return g.r.SyscallConn() }
 
+// Woken returns when the last wait of a Read ended, CLOCK_MONOTONIC ns, with
+// Config.Thread only. It is for the thread that calls Read.
+func (g *Group) Woken() int64 { return g.r.Woken() }
+
 // Reads returns how many read(2) calls returned data.
 func (g *Group) Reads() uint64 { return g.r.Reads() }
 

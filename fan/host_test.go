@@ -83,7 +83,7 @@ func run(t *testing.T, name string, args ...string) string {
 
 func (fs ext4) trigger(t *testing.T, n int) {
 	t.Helper()
-	if err := flood.TriggerExt4(fs.device, n); err != nil {
+	if err := flood.TriggerExt4(fs.device, n, nil); err != nil {
 		t.Fatal(err)
 	}
 }

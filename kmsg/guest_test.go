@@ -77,7 +77,7 @@ func TestKernelExt4(t *testing.T) {
 	l := open(t)
 	var made, told, suppressed uint64
 	for deadline := time.Now().Add(30 * time.Second); suppressed == 0; {
-		if err := flood.TriggerExt4(device, 10); err != nil {
+		if err := flood.TriggerExt4(device, 10, nil); err != nil {
 			t.Fatal(err)
 		}
 		made += 10

@@ -336,6 +336,10 @@ func (q *Queue) SetReadDeadline(t time.Time) error { return q.r.SetReadDeadline(
 // the descriptor of the pipe's reading end: poll(2), FIONREAD. Do not read from it.
 func (q *Queue) SyscallConn() (syscall.RawConn, error) { return q.r.SyscallConn() }
 
+// Woken returns when the last wait of a Read ended, CLOCK_MONOTONIC ns, with
+// Config.Thread only. It is for the thread that calls Read.
+func (q *Queue) Woken() int64 { return q.r.Woken() }
+
 // Reads returns how many read(2) calls returned data.
 func (q *Queue) Reads() uint64 { return q.r.Reads() }
 

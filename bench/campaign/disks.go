@@ -41,6 +41,9 @@ func (c *campaign) attach(ctx context.Context, m *guest.Machine, job *guest.Job,
 				serial = bench.BrokenExt4
 			}
 		}
+		if serial == "tmpfs" {
+			continue // the guest makes them
+		}
 		if err := add(serial, mount); err != nil {
 			return err
 		}

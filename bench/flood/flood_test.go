@@ -13,6 +13,25 @@ import (
 	"wqfan/fserr"
 )
 
+func TestIsBlob(t *testing.T) {
+	for _, tt := range []struct {
+		b    []byte
+		n    int
+		want bool
+	}{
+		{[]byte{254, 255, 0, 1}, 4, true},
+		{[]byte{254, 255, 0}, 2, true},
+		{[]byte{254, 255, 0, 0, 0, 0}, 2, false},
+		{[]byte{254, 255, 1}, 2, false},
+		{[]byte{254}, 2, false},
+		{[]byte{254, 254}, 2, false},
+	} {
+		if got := IsBlob(tt.b, 510, tt.n); got != tt.want {
+			t.Errorf("%v of %d bytes: %v", tt.b, tt.n, got)
+		}
+	}
+}
+
 func TestCommand(t *testing.T) {
 	tests := []struct {
 		name string

@@ -48,7 +48,7 @@ type Spec struct {
 	Threads  int    // reporting kernel threads, zero value: 1
 	CPUs     string // cpulist; thread k runs on the k-th, round robin; "" leaves them unbound
 	Atomic   bool   // GFP_ATOMIC instead of GFP_KERNEL
-	Context  string // task, irqoff, hardirq; "" is task
+	Context  string // task, irqoff, softirq, hardirq; "" is task
 	Log      bool   // keep a Stamp of every error
 	Blob     int    // bytes of a filesystem-specific record with each error, up to 4096
 }
@@ -105,6 +105,20 @@ func (s Spec) command(fds []int) string {
 		b.WriteString(" log=1")
 	}
 	return b.String()
+}
+
+// IsBlob says whether b is the filesystem's own record that comes with error
+// seq: n bytes, which may be padded with up to three that are zero.
+func IsBlob(b []byte, seq uint64, n int) bool {
+	if len(b) < n || len(b) > n+3 {
+		return false
+	}
+	for i, v := range b {
+		if i < n && v != byte(seq+uint64(i)) || i >= n && v != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // Report is what the injector says of a flood. Times are CLOCK_MONOTONIC.

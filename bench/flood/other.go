@@ -14,8 +14,9 @@ import (
 
 // TriggerExt4 makes n errors on the mounted ext4 filesystem of a block device
 // ("vdb", "loop0") through its own sysfs file: EFSCORRUPTED, no inode,
-// GFP_ATOMIC. Mount it with errors=continue.
-func TriggerExt4(device string, n int) error {
+// GFP_ATOMIC. Mount it with errors=continue. Took is told what each took, in ns
+// of CLOCK_MONOTONIC; it may be nil.
+func TriggerExt4(device string, n int, took func(ns int64)) error {
 	name := filepath.Join("/sys/fs/ext4", device, "trigger_fs_error")
 	f, err := os.OpenFile(name, os.O_WRONLY, 0)
 	if err != nil {
@@ -23,11 +24,24 @@ func TriggerExt4(device string, n int) error {
 	}
 	defer f.Close()
 	for i := range n {
-		if _, err := f.WriteAt([]byte("wqfan\n"), 0); err != nil {
+		if err := timed(took, func() error { _, err := unix.Pwrite(int(f.Fd()), []byte("wqfan\n"), 0); return err }); err != nil {
 			return fmt.Errorf("make ext4 error %d of %d: %w", i+1, n, err)
 		}
 	}
 	return nil
+}
+
+// timed tells took, if there is one, how long f takes.
+func timed(took func(ns int64), f func() error) error {
+	if took == nil {
+		return f()
+	}
+	var before, after unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &before) // cannot fail with a valid clock and pointer
+	err := f()
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &after)
+	took(after.Nano() - before.Nano())
+	return err
 }
 
 // MakeFiles creates n empty files in dir and returns their names.
@@ -56,8 +70,9 @@ func Opens(names []string) error {
 }
 
 // KeyUpdates adds a key to the process keyring, has it watched and updates it n
-// times: each update is one note to a watch queue that watches it.
-func KeyUpdates(n int, watch func(key int) error) error {
+// times: each update is one note to a watch queue that watches it. Took is told
+// what each took, in ns of CLOCK_MONOTONIC; it may be nil.
+func KeyUpdates(n int, watch func(key int) error, took func(ns int64)) error {
 	// A process keyring that is made now is this thread's alone.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -72,7 +87,10 @@ func KeyUpdates(n int, watch func(key int) error) error {
 	}
 	payload := []byte("payload")
 	for i := range n {
-		if _, err := unix.AddKey("user", name, payload, unix.KEY_SPEC_PROCESS_KEYRING); err != nil {
+		if err := timed(took, func() error {
+			_, err := unix.AddKey("user", name, payload, unix.KEY_SPEC_PROCESS_KEYRING)
+			return err
+		}); err != nil {
 			return fmt.Errorf("update %d of key %d: %w", i+1, key, os.NewSyscallError("add_key", err))
 		}
 	}

@@ -25,6 +25,11 @@ type Channel struct {
 	Merged   uint64 // errors added to the count of a queued record
 	Filtered uint64 // errors kept out at the reader's wish
 	Dropped  uint64 // errors lost
+	Parts    uint64 // parts of records lost, of errors that are not
+	High     uint64 // the most places ever taken at once, where the kernel says
+	// Else is the errors lost that another ledger accounts for: those of another
+	// class on the same watch.
+	Else uint64
 	// Direct says that the channel is fed before fserror can refuse a report,
 	// so that refusals are no loss to it.
 	Direct bool
@@ -45,10 +50,17 @@ type Ledger struct {
 	// Unordered says that the order of the records is not that of the reports:
 	// several workers stand between. Then losses cannot be placed.
 	Unordered bool
+	// Own is the inode whose errors the reader may be told of, and nobody's
+	// else; 0 is all. Of the errors that are injected it has every Stride-th.
+	Own    uint64
+	Stride uint64 // 0: 1
 
 	Records    uint64 // error records read
 	Counted    uint64 // sum of their counts
 	Workers    int    // different tasks that the error records name
+	Whole      uint64 // of them, with the filesystem's own record
+	Broken     uint64 // of them, with a part of that
+	Fragments  uint64 // parts of records whose errors were lost
 	Others     uint64 // events that are no errors
 	Removed    uint64 // watches that ended
 	LossEvents uint64 // signals of loss
@@ -61,6 +73,7 @@ type Ledger struct {
 	events  uint64
 	ordered bool // sequence numbers were seen
 	dup     uint64
+	foreign uint64 // errors of others
 	streams []stream
 }
 
@@ -82,7 +95,7 @@ type gap struct {
 // that Pos of each error is its sequence number from 0.
 func (l *Ledger) Observe(events []fserr.Event, sequenced bool) {
 	if l.streams == nil {
-		l.Threads = max(l.Threads, 1)
+		l.Threads, l.Stride = max(l.Threads, 1), max(l.Stride, 1)
 		l.streams = make([]stream, l.Threads)
 	}
 	for i := range events {
@@ -94,9 +107,19 @@ func (l *Ledger) Observe(events []fserr.Event, sequenced bool) {
 			if e.Is(fserr.HasPID) {
 				l.worker(e.PID)
 			}
+			switch {
+			case e.Is(fserr.HasRecord):
+				l.Whole++
+			case e.Is(fserr.HasBroken):
+				l.Broken++
+			}
+			if l.Own != 0 && !(e.Is(fserr.HasInode) && e.Ino == l.Own) {
+				l.foreign++
+				break
+			}
 			if sequenced && e.Is(fserr.HasRange) {
 				l.ordered = true
-				seq := uint64(e.Pos)
+				seq := uint64(e.Pos) / l.Stride
 				if !l.streams[seq%l.Threads].read(seq / l.Threads) {
 					l.dup++
 				}
@@ -116,6 +139,8 @@ func (l *Ledger) Observe(events []fserr.Event, sequenced bool) {
 			}
 		case fserr.Removed:
 			l.Removed++
+		case fserr.Fragment:
+			l.Fragments++
 		default:
 			l.Others++
 		}
@@ -202,8 +227,11 @@ func (l *Ledger) Close(in Injected, ch Channel) (fserr.Account, error) {
 	if a.Coalesced != ch.Merged {
 		mismatch("the kernel merged %d errors, the counts read hold %d", ch.Merged, a.Coalesced)
 	}
-	if l.LossEvents > 0 && l.LossExact && l.LossCount != ch.Dropped {
-		mismatch("the kernel dropped %d errors, the loss records count %d", ch.Dropped, l.LossCount)
+	if l.LossEvents > 0 && l.LossExact && l.LossCount != ch.Dropped+ch.Else {
+		mismatch("the kernel dropped %d errors, the loss records count %d", ch.Dropped+ch.Else, l.LossCount)
+	}
+	if l.foreign > 0 {
+		mismatch("%d errors were read that are none of inode %d", l.foreign, l.Own)
 	}
 	if l.dup > 0 {
 		mismatch("%d errors were read twice", l.dup)
@@ -217,16 +245,22 @@ func (l *Ledger) Close(in Injected, ch Channel) (fserr.Account, error) {
 	return a, errors.Join(errs...)
 }
 
-// Placed says that each loss was held against the signals around it.
-func (l *Ledger) Placed() bool { return l.ordered && !l.Unordered }
+// Placed says that each loss was held against the signals around it, or against
+// their counts.
+func (l *Ledger) Placed() bool { return l.LossExact || l.ordered && !l.Unordered }
 
 // split divides the kernel's drops into those that a signal told of and the
 // rest. What was refused or filtered is missing too, and untold by right.
 func (l *Ledger) split(in Injected, ch Channel) (signalled, silent uint64) {
-	if l.LossEvents == 0 {
+	switch {
+	case l.LossEvents == 0:
 		return 0, ch.Dropped
-	}
-	if !l.Placed() {
+	case l.LossExact:
+		// Counts need no place; Close holds them against the kernel's.
+		untold := ch.Dropped + ch.Else - min(l.LossCount, ch.Dropped+ch.Else)
+		silent = min(untold, ch.Dropped)
+		return ch.Dropped - silent, silent
+	case !l.Placed():
 		return ch.Dropped, 0
 	}
 	_, untold, _, _ := l.Missing(in.Attempted)

@@ -67,8 +67,13 @@ func TestClose(t *testing.T) {
 		{"exact count", append(seq(0, 1, 2), exact), Injected{10, 0}, Channel{Records: 3, Dropped: 7},
 			fserr.Account{Injected: 10, Detailed: 3, Signalled: 7}, ""},
 
+		{"exact count ahead of older records", append([]fserr.Event{exact}, seq(0, 1, 2)...), Injected{10, 0}, Channel{Records: 3, Dropped: 7},
+			fserr.Account{Injected: 10, Detailed: 3, Signalled: 7}, ""},
+		{"exact count that covers what another ledger has", append(seq(0, 1, 2), exact), Injected{5, 0}, Channel{Records: 3, Dropped: 2, Else: 5},
+			fserr.Account{Injected: 5, Detailed: 3, Signalled: 2}, ""},
+
 		{"exact count that is wrong", append(seq(0, 1), exact), Injected{10, 0}, Channel{Records: 2, Dropped: 8},
-			fserr.Account{Injected: 10, Detailed: 2, Signalled: 8}, "loss records count 7"},
+			fserr.Account{Injected: 10, Detailed: 2, Signalled: 7, Silent: 1}, "loss records count 7"},
 		{"a record vanished between kernel and reader", seq(0, 1), Injected{3, 0}, Channel{Records: 3},
 			fserr.Account{Injected: 3, Detailed: 2}, "3 records, 2 were read"},
 		{"a count is short", counted(5), Injected{10, 0}, Channel{Records: 1, Merged: 9},
@@ -95,6 +100,40 @@ func TestClose(t *testing.T) {
 				t.Errorf("error %v, want one with %q", err, tt.err)
 			}
 		})
+	}
+}
+
+// A reader of one file's errors is told of every third, and of nobody else's.
+func TestOwn(t *testing.T) {
+	of := func(ino uint64, pos int64) fserr.Event {
+		return fserr.Event{Kind: fserr.Error, Has: fserr.HasRange | fserr.HasInode, Ino: ino, Pos: pos}
+	}
+	for _, tt := range []struct {
+		events []fserr.Event
+		err    string
+	}{
+		{[]fserr.Event{of(7, 0), of(7, 3), of(7, 6)}, ""},
+		{[]fserr.Event{of(7, 0), of(8, 1), of(7, 3), of(7, 6)}, "1 errors were read that are none of inode 7"},
+		{[]fserr.Event{of(7, 0), {Kind: fserr.Error}, of(7, 6)}, "1 errors were read that are none of inode 7"},
+	} {
+		l := Ledger{Own: 7, Stride: 3}
+		l.Observe(tt.events, true)
+		_, err := l.Close(Injected{Attempted: 3}, Channel{Records: 3})
+		if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
+			t.Errorf("%v: error %v, want one with %q", tt.events, err, tt.err)
+		}
+	}
+}
+
+// What came of the filesystem's own records is counted beside the errors.
+func TestRecords(t *testing.T) {
+	ev := seq(0, 1, 2)
+	ev[0].Has |= fserr.HasRecord
+	ev[1].Has |= fserr.HasBroken
+	var l Ledger
+	l.Observe(append(ev, fserr.Event{Kind: fserr.Fragment}), true)
+	if l.Records != 3 || l.Whole != 1 || l.Broken != 1 || l.Fragments != 1 {
+		t.Errorf("%+v", l)
 	}
 }
 

@@ -19,6 +19,8 @@ const (
 	latency    = "latency"
 	loss       = "loss"
 	corruption = "corruption"
+	targets    = "targets"
+	price      = "price"
 
 	readTime   = "intended-to-read"
 	lateness   = "lateness"

@@ -37,6 +37,7 @@ func markdown(data *data, figs []*figure) string {
 	d.latency()
 	d.loss()
 	d.corruption()
+	d.targets()
 	d.others()
 	d.footnotes()
 	d.links(figs)
@@ -87,30 +88,6 @@ func (d *doc) footnotes() {
 	d.para("## Warnings")
 	for i, n := range d.notes {
 		fmt.Fprintf(d, "- [%d] %s\n", i+1, n)
-	}
-	d.WriteByte('\n')
-}
-
-// others names the scenarios that have no section of their own, so that a
-// report never hides a cell.
-func (d *doc) others() {
-	known := []string{overflow, latency, loss, corruption}
-	var list []string
-	for s := range d.groups {
-		if !slices.Contains(known, s) {
-			list = append(list, s)
-		}
-	}
-	if len(list) == 0 {
-		return
-	}
-	slices.Sort(list)
-	d.para("## Other scenarios")
-	for _, s := range list {
-		for _, g := range d.groups[s] {
-			line := fmt.Sprintf("- %s: %s on %v, %s: %v %s", oneLine(s), g.arm, g.place, oneLine(g.point), g.first().Account, d.mark(g))
-			d.WriteString(strings.TrimRight(line, " ") + "\n")
-		}
 	}
 	d.WriteByte('\n')
 }

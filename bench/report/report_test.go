@@ -415,7 +415,7 @@ func TestOddRuns(t *testing.T) {
 		{name: "nothing timed", boots: []result.Boot{two}, cells: modify(inBoot(scenario("latency"), two), func(c *result.Cell) { c.Hists = nil }),
 			want: []string{"## Latency"}, not: []string{"latency-tcg.png"}},
 		{name: "an unknown scenario", boots: []result.Boot{one}, cells: modify(cells[:2], func(c *result.Cell) { c.Scenario = "storm" }),
-			want: []string{"## Other scenarios", "- storm: fan on ext4, 1 CPU, queue=16384 burst=1: injected 1 = refused 0"}},
+			want: []string{"## Other scenarios", "### storm, mode icount"}},
 		{name: "hostile names", boots: []result.Boot{one}, cells: modify(cells[:2], func(c *result.Cell) { c.FS = "../../x # <y>"; c.Point = "a`|b" }),
 			want: []string{"fate-______x____y_-1cpu-icount.png"}},
 	}

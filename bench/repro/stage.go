@@ -308,7 +308,7 @@ func trigger(fs *filesystem, n, cpu int, urgent bool) error {
 				return fmt.Errorf("become SCHED_FIFO: %w", err)
 			}
 		}
-		return flood.TriggerExt4(fs.device, n)
+		return flood.TriggerExt4(fs.device, n, nil)
 	})
 }
 

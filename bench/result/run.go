@@ -125,11 +125,16 @@ type Params struct {
 	Scope    string `json:"scope,omitempty"`   // fs or inode
 	Targets  int    `json:"targets,omitempty"` // inodes or filesystems that the errors stride over
 	Threads  int    `json:"threads,omitempty"`
-	CPUs     string `json:"cpus,omitempty"`    // cpulist of the reporting threads
-	Context  string `json:"context,omitempty"` // task, irqoff, hardirq
-	Queue    uint64 `json:"queue,omitempty"`   // capacity asked for: notes, or max_queued_events
-	Filler   uint64 `json:"filler,omitempty"`  // other events put into the same group or queue
-	Reader   string `json:"reader"`            // unread (starts when all is reported), live, or live with a scheduling class
+	CPUs     string `json:"cpus,omitempty"`     // cpulist of the reporting threads
+	Context  string `json:"context,omitempty"`  // task, irqoff, hardirq
+	Queue    uint64 `json:"queue,omitempty"`    // capacity asked for: notes, or max_queued_events
+	Filler   uint64 `json:"filler,omitempty"`   // other events put into the same group or queue
+	Mounts   int    `json:"mounts,omitempty"`   // filesystems that the errors go round
+	Watchers int    `json:"watchers,omitempty"` // channels side by side; the cell is about the first
+	Blob     int    `json:"blob,omitempty"`     // bytes of the filesystem's own record
+	Noise    uint64 `json:"noise,omitempty"`    // errors of another class before the flood
+	Reserve  uint64 `json:"reserve,omitempty"`  // places kept for the flood's class
+	Reader   string `json:"reader"`             // unread (starts when all is reported), or live, and how
 }
 
 // Cell is one scenario with one set of parameters on one channel: the smallest
@@ -145,11 +150,14 @@ type Cell struct {
 	Boot     string `json:"boot"`  // Boot.ID
 	Params   Params `json:"params"`
 
-	Account fserr.Account `json:"account"`
-	Kernel  Counters      `json:"kernel"`
-	Reader  Reader        `json:"reader"`
-	Flood   Flood         `json:"flood"`
-	Hists   []Hist        `json:"hists,omitempty"`
+	Account fserr.Account  `json:"account"`
+	Noise   *fserr.Account `json:"account_noise,omitempty"` // of the errors of another class that came before
+	Kernel  Counters       `json:"kernel"`
+	Reader  Reader         `json:"reader"`
+	Flood   Flood          `json:"flood"`
+	Hists   []Hist         `json:"hists,omitempty"`
+	Memory  *Memory        `json:"memory,omitempty"`
+	Search  *Search        `json:"search,omitempty"`
 
 	Timeline *Timeline `json:"timeline,omitempty"` // only in cells with a live reader and losses
 
@@ -166,23 +174,50 @@ type Counters struct {
 	Merged   uint64 `json:"merged,omitempty"` // added to a queued record's count
 	Filtered uint64 `json:"filtered,omitempty"`
 	Dropped  uint64 `json:"dropped"`
+	Parts    uint64 `json:"parts_lost,omitempty"` // parts of records, of errors that were not lost
+}
+
+// Memory is what a channel took of the guest's free memory, in bytes.
+type Memory struct {
+	Open   int64 `json:"open"`   // to open it
+	Queued int64 `json:"queued"` // and then for what was queued
+}
+
+// Search is what a search for the highest load without too much loss found.
+type Search struct {
+	Over   string  `json:"over"`   // rate: errors per second of guest time; burst: errors flat out
+	Loss   float64 `json:"loss"`   // share of the errors that might be lost
+	Detail bool    `json:"detail"` // errors known by count only were lost, too
+	Passed float64 `json:"passed"` // the most that passed, 0 for none
+	Failed float64 `json:"failed"` // the least that failed, 0 for none up to what can be offered
+	Trials []Trial `json:"trials"`
+}
+
+// Trial is one flood of a search.
+type Trial struct {
+	Asked float64 `json:"asked"`
+	Made  float64 `json:"made"` // what the injector achieved of a rate
+	Lost  float64 `json:"lost"` // share of the errors
 }
 
 // Reader is user space's side of the account.
 type Reader struct {
-	Records    uint64 `json:"records"`           // error records read
-	Counted    uint64 `json:"counted"`           // sum of their counts
-	Others     uint64 `json:"others,omitempty"`  // records of other kinds (filler)
-	Workers    uint64 `json:"workers,omitempty"` // different tasks that reported them, where the channel names the task
-	Reads      uint64 `json:"reads"`             // read() calls that returned data
-	LossEvents uint64 `json:"loss_events"`       // records that said something was lost
-	LossCount  uint64 `json:"loss_count"`        // what they said; 0 when they do not count
-	LossExact  bool   `json:"loss_exact"`        // they carry a count
-	Placed     bool   `json:"placed"`            // each loss was held against the signals around it; otherwise the split into signalled and silent rests on the channel's guarantee
-	LossAfter  int64  `json:"loss_after"`        // events read before the first of them; -1 when none came
-	LossDelay  int64  `json:"loss_delay"`        // first loss → reader told, in units of guest time; -1 unknown
-	FirstLost  int64  `json:"first_lost"`        // sequence number of the first lost error, from 0; -1 unknown or none
-	Gaps       uint64 `json:"gaps,omitempty"`    // errors missing by sequence number, where the channel has one
+	Records    uint64 `json:"records"`             // error records read
+	Whole      uint64 `json:"whole,omitempty"`     // of them, with the filesystem's own record
+	Broken     uint64 `json:"broken,omitempty"`    // of them, with a part of that only
+	Fragments  uint64 `json:"fragments,omitempty"` // parts of records whose errors were lost
+	Counted    uint64 `json:"counted"`             // sum of their counts
+	Others     uint64 `json:"others,omitempty"`    // records of other kinds (filler)
+	Workers    uint64 `json:"workers,omitempty"`   // different tasks that reported them, where the channel names the task
+	Reads      uint64 `json:"reads"`               // read() calls that returned data
+	LossEvents uint64 `json:"loss_events"`         // records that said something was lost
+	LossCount  uint64 `json:"loss_count"`          // what they said; 0 when they do not count
+	LossExact  bool   `json:"loss_exact"`          // they carry a count
+	Placed     bool   `json:"placed"`              // each loss was held against the signals around it; otherwise the split into signalled and silent rests on the channel's guarantee
+	LossAfter  int64  `json:"loss_after"`          // events read before the first of them; -1 when none came
+	LossDelay  int64  `json:"loss_delay"`          // first loss → reader told, in units of guest time; -1 unknown
+	FirstLost  int64  `json:"first_lost"`          // sequence number of the first lost error, from 0; -1 unknown or none
+	Gaps       uint64 `json:"gaps,omitempty"`      // errors missing by sequence number, where the channel has one
 	HighWater  uint64 `json:"high_water,omitempty"`
 }
 

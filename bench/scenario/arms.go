@@ -12,19 +12,21 @@ type Variant string
 
 // The kernels that a plan boots.
 const (
+	Stock   Variant = "stock"   // nothing of it: what the others' price is told from
 	Base    Variant = "base"    // what is needed to measure mainline's channels: a source, counters, an injector
 	Patched Variant = "patched" // the whole series
 )
 
-var variants = []Variant{Base, Patched}
+var variants = []Variant{Stock, Base, Patched}
 
 // Channel is the kernel interface behind an arm.
 type Channel string
 
-// The two roads.
+// The two roads, and the empty one.
 const (
 	Fanotify   Channel = "fanotify"
 	WatchQueue Channel = "watch_queue"
+	Nothing    Channel = "" // nobody watches
 )
 
 // Arm is one side of the comparison.
@@ -32,6 +34,9 @@ type Arm struct {
 	Name     string
 	Channel  Channel
 	Deferred bool      // posted from fserror's worker; otherwise where the error happens
+	Detail   bool      // fanotify: a record of its own for each error, with all that fserror knows
+	Honest   bool      // fanotify: merge when full, count what is dropped; watch_queue: count losses and tell them at once
+	Whole    bool      // watch_queue: a record longer than a note is posted whole or not at all
 	Kernels  []Variant // that it is measured on
 	About    string    // one line for people
 }
@@ -47,6 +52,12 @@ var arms = []Arm{
 		About: "watch_queue, mainline queue semantics, posted where the error happens"},
 	{Name: "wq-base-worker", Channel: WatchQueue, Deferred: true, Kernels: []Variant{Base},
 		About: "watch_queue, mainline queue semantics, posted from fserror's worker"},
+	{Name: "wq", Channel: WatchQueue, Honest: true, Whole: true, Kernels: []Variant{Patched},
+		About: "watch_queue as the series makes it: exact losses told at once, larger rings, long records whole or not at all"},
+	{Name: "wq-parts", Channel: WatchQueue, Honest: true, Kernels: []Variant{Patched},
+		About: "the same, but each part of a long record may be lost by itself"},
+	{Name: "none", Kernels: variants,
+		About: "nobody watches"},
 }
 
 // Arms returns all arms in the order in which reports show them.

@@ -16,6 +16,8 @@ const (
 	Latency    = "latency"
 	Loss       = "loss"
 	Corruption = "corruption"
+	Targets    = "targets"
+	Price      = "price"
 )
 
 // Scenario is a family of cells: one question to every arm.
@@ -23,9 +25,11 @@ type Scenario struct {
 	Name  string
 	About string
 
-	arms []string // that it asks; nil: those of compared
-	fs   []string // nil: those of disks
-	once bool     // only in the guests with the fewest CPUs
+	arms []string  // that it asks; nil: those of compared
+	on   []Variant // kernels that it is asked on; nil: all that the arm is measured on
+	fs   []string  // nil: those of disks
+	once bool      // only in the guests with the fewest CPUs
+	more bool      // only in the full matrix, or where it is asked for by name
 
 	// cells returns the cells for one arm and a guest with so many CPUs. The
 	// plan adds the kernel, the filesystem, the arm and the CPUs.
@@ -33,41 +37,172 @@ type Scenario struct {
 }
 
 var (
-	compared = []string{"fan", "wq-base", "wq-base-worker"}
+	compared = []string{"fan", "fan-detail", "wq-base", "wq-base-worker", "wq"}
 	disks    = []string{"ext4", "xfs"}
+	ext4     = []string{"ext4"} // for what does not depend on the filesystem
 )
 
 // All returns the scenarios in the order in which they run.
 func All() []Scenario { return slices.Clone(families) }
 
+const us = time.Microsecond
+
+var (
+	live    = Reader{Live: true}
+	waiting = Reader{Live: true, Realtime: true}
+)
+
 var families = []Scenario{
 	{Name: Overflow, About: "bursts of errors against a queue that nobody reads, at several queue sizes: what is kept, merged, lost, and signalled when",
-		cells: overflow},
-	{Name: Latency, About: "single errors at a Poisson pace: from the moment each was due until user space has read it",
+		arms: append([]string{"fan-honest"}, compared...), cells: overflow},
+	{Name: Latency, About: "single errors at a Poisson pace: from the moment each was due until user space has read it, and where the time goes",
 		cells: func(a Arm, _ int, full bool) (cells []Cell) {
-			single, paces := uint64(500), []time.Duration{10 * time.Millisecond}
+			n, paces := uint64(500), []time.Duration{10 * time.Millisecond}
 			if full {
-				single, paces = 5000, []time.Duration{10 * time.Millisecond, time.Millisecond, 200 * time.Microsecond}
+				n, paces = 5000, []time.Duration{10 * time.Millisecond, time.Millisecond, 200 * us}
 			}
 			for _, d := range paces {
-				cells = append(cells, paced(a, "pace="+ascii(d), single, d, Reader{Live: true, Realtime: true}))
+				cells = append(cells, paced(a, "pace="+ascii(d), n, d, waiting))
 			}
 			return cells
 		}},
 	{Name: Loss, About: "offered rate from idle to flat out against a live reader: delivered, coalesced, lost",
-		cells: loss},
+		fs: ext4, cells: loss},
 	{Name: Corruption, About: "an ext4 directory and inode broken on disk, a failing device under XFS: do the channels name the right inode and errno",
 		// What a real fault reports does not depend on how many CPUs there are.
 		once: true, cells: func(a Arm, _ int, _ bool) []Cell {
-			return []Cell{{Point: "real faults", Queue: largest(a), Reader: Reader{Live: true}}}
+			return []Cell{{Point: "real faults", Queue: largest(a), Reader: live}}
 		}},
+	{Name: "chain", About: "errors with records longer than a note, against a full queue and a reader that is behind: which come whole, in part, not at all",
+		arms: []string{"fan-detail", "wq", "wq-parts"}, fs: ext4, once: true,
+		cells: each([]int{100, 400, 4096}, func(a Arm, n int) []Cell {
+			f := flood.Spec{Count: 2000, Schedule: flood.Fixed, Interval: 10 * us, Blob: n, Log: true}
+			return []Cell{
+				{Point: fmt.Sprintf("blob=%d reader=none", n), Queue: 512, Flood: f},
+				{Point: fmt.Sprintf("blob=%d reader=1ms", n), Queue: 512, Reader: Reader{Live: true, Every: time.Millisecond}, Flood: f},
+			}
+		})},
+	{Name: "filter", About: "a hundred errors of one class after a flood of another that nobody reads: kept out by it, or not",
+		arms: []string{"fan-detail", "wq-base", "wq"}, fs: ext4,
+		cells: func(a Arm, _ int, _ bool) []Cell {
+			c := Cell{Point: "keep=nothing", Queue: 512, Noise: 100_000, Flood: flood.Spec{Count: 100, Log: true}}
+			cells := []Cell{c}
+			if a.Channel == WatchQueue {
+				c.Point, c.Filter = "keep=class", true
+				cells = append(cells, c)
+			}
+			if a.Honest {
+				c.Point, c.Filter, c.Reserve = "keep=reserve", false, 128
+				cells = append(cells, c)
+			}
+			return cells
+		}},
+	{Name: "scope", About: "a reader without privileges, and errors of sixteen files of which it holds one open: it is told of that one's and of nothing else",
+		arms: []string{"fan", "wq"}, on: []Variant{Patched}, once: true,
+		cells: func(a Arm, _ int, _ bool) []Cell {
+			return []Cell{{Point: "files=16", Queue: largest(a), Own: true, Targets: 16, Flood: flood.Spec{Count: 1600, PerInode: true, Log: true}}}
+		}},
+	{Name: "context", About: "reports from tasks, with interrupts off, and from soft and hard interrupts",
+		on: []Variant{Patched}, // the injector of base has no softirq
+		fs: ext4, more: true, cells: each([]string{"task", "irqoff", "softirq", "hardirq"}, func(a Arm, context string) []Cell {
+			f := burst(400, 1)
+			f.Atomic, f.Context = true, context
+			return []Cell{{Point: "context=" + context, Queue: largest(a), Flood: f}}
+		})},
+	{Name: Targets, About: "what a report, its record and a full ring cost, beside a raw pipe",
+		arms: append([]string{"none"}, compared...), on: []Variant{Base, Patched},
+		fs: ext4, once: true, cells: func(a Arm, _ int, _ bool) []Cell {
+			return []Cell{{Point: "ring=512", Queue: 512, Flood: flood.Spec{Count: 1, Log: true}}}
+		}},
+	{Name: Price, About: "what it costs when nobody watches: an ext4 error and a key update on each kernel",
+		arms: []string{"none"}, fs: ext4, once: true, cells: func(Arm, int, bool) []Cell { return []Cell{{Point: "watchers=0"}} }},
+	{Name: "cost", About: "what a report costs its reporter: nobody watches, a channel that watches something else, one with room, one that is full",
+		arms: append([]string{"none"}, compared...), on: []Variant{Base, Patched}, fs: ext4, more: true, cells: func(a Arm, cpus int, _ bool) []Cell {
+			f := burst(400, 1)
+			if a.Channel == Nothing {
+				return []Cell{{Point: "watcher=none", Flood: f}}
+			}
+			return []Cell{
+				{Point: "watcher=idle", Queue: largest(a), Idle: true, Flood: f},
+				{Point: "watcher=room", Queue: largest(a), Flood: f},
+				{Point: "watcher=full", Queue: 32, Filler: 32, Flood: f},
+			}
+		}},
+	{Name: "watchers", About: "several channels that watch one filesystem: what a report costs, and each closes its account",
+		fs: ext4, more: true, cells: each([]int{1, 2, 4, 8, 16}, func(a Arm, n int) []Cell {
+			return []Cell{{Point: fmt.Sprintf("watchers=%d", n), Queue: largest(a), Watchers: n, Flood: burst(400, 1)}}
+		})},
+	{Name: "filesystems", About: "errors that go round several filesystems, which one channel watches and nobody reads",
+		fs: []string{"tmpfs"}, more: true, cells: each([]int{1, 4, 16, 64}, func(a Arm, n int) []Cell {
+			return []Cell{{Point: fmt.Sprintf("filesystems=%d", n), Queue: largest(a), Mounts: n, Flood: burst(6400, 1)}}
+		})},
+	{Name: "reader", About: "readers that wait in Go's poller or in ppoll, look now and then, work on each event, stand still, or take little at a time",
+		fs: ext4, more: true, cells: each([]Reader{
+			live, waiting, {Live: true, Buffer: 512}, {Live: true, Buffer: 4096},
+			{Live: true, Every: time.Millisecond}, {Live: true, Every: 20 * time.Millisecond},
+			{Live: true, Work: 50 * us}, {Live: true, Work: 200 * us}, {Live: true, Realtime: true, Stall: 50 * time.Millisecond},
+		}, func(a Arm, r Reader) []Cell { return []Cell{paced(a, r.point(), 2000, 100*us, r)} })},
+	{Name: "producers", About: "threads that report, and a reader, on one CPU or on several",
+		fs: ext4, more: true, cells: func(a Arm, cpus int, _ bool) (cells []Cell) {
+			for _, n := range []int{1, 2, 4} {
+				for _, on := range []string{"0", "1", "0-1"}[:min(1+2*(cpus-1), 3)] {
+					r := waiting
+					r.CPU = "0"
+					c := paced(a, fmt.Sprintf("producers=%d on=%s reader=0", n, on), 2000, 100*us, r)
+					c.Flood.Threads, c.Flood.CPUs = n, on
+					cells = append(cells, c)
+				}
+			}
+			return cells
+		}},
+	{Name: "bursts", About: "bursts of errors and silence in turn, against a live reader",
+		fs: ext4, more: true, cells: each([]uint64{10, 100, 1000}, func(a Arm, n uint64) []Cell {
+			c := paced(a, fmt.Sprintf("burst=%d off=10ms", n), 20*n, 2*us, waiting)
+			c.Flood.Schedule, c.Flood.Burst, c.Flood.Gap = flood.Fixed, n, 10*time.Millisecond
+			return []Cell{c}
+		})},
+	{Name: "size", About: "errors with records of the filesystem's own, up to 4 KiB: latency and cost",
+		arms: []string{"fan-detail", "wq"}, fs: ext4, more: true, cells: each([]int{0, 16, 104, 512, 1024, 4096}, func(a Arm, n int) []Cell {
+			c := paced(a, fmt.Sprintf("blob=%d", n), 500, time.Millisecond, waiting)
+			c.Flood.Blob = n
+			u := Cell{Point: c.Point + " reader=none", Queue: 2048, Flood: burst(40, 1)}
+			u.Flood.Blob = n
+			return []Cell{c, u}
+		})},
+	{Name: "search", About: "the highest rate without loss (NDR), with at most 0.5 % (PDR), and with each error in detail, and the longest burst that a live reader loses nothing of; brackets of 5 %",
+		fs: ext4, more: true, cells: each([]Search{
+			{Over: Rate, From: 1000, To: 1_000_000, Width: 0.05, Trial: 50 * time.Millisecond},
+			{Over: Rate, From: 1000, To: 1_000_000, Width: 0.05, Trial: 50 * time.Millisecond, Loss: 0.005},
+			{Over: Rate, From: 1000, To: 1_000_000, Width: 0.05, Trial: 50 * time.Millisecond, Detail: true},
+			{Over: Burst, From: 16, To: 100_000, Width: 0.05},
+		}, func(a Arm, s Search) []Cell {
+			return []Cell{{Point: s.point(), Queue: largest(a), Reader: live, Search: s, Flood: flood.Spec{Log: true}}}
+		})},
+	{Name: "memory", About: "what open channels take of the guest's memory, and what they queue",
+		fs: ext4, once: true, more: true, cells: func(a Arm, _ int, _ bool) []Cell {
+			n := largest(a)
+			if a.Honest {
+				n = 16384
+			}
+			return []Cell{{Point: fmt.Sprintf("queue=%d channels=16", n), Queue: n, Watchers: 16, Memory: true, Flood: burst(n, 1)}}
+		}},
+}
+
+// each makes the cells of a family of what varies in it.
+func each[T any](points []T, cells func(a Arm, v T) []Cell) func(Arm, int, bool) []Cell {
+	return func(a Arm, _ int, _ bool) (all []Cell) {
+		for _, v := range points {
+			all = append(all, cells(a, v)...)
+		}
+		return all
+	}
 }
 
 // queue is one capacity to drive an arm at.
 type queue struct{ size, filler uint64 }
 
 func overflow(a Arm, cpus int, full bool) []Cell {
-	bursts := []uint64{1, 10, 100, 1000, 100_000}
+	bursts := []uint64{1, 100, 1000, 100_000}
 	queues := map[Channel][]queue{
 		// A group that holds only errors that merge does not fill. To fill it
 		// the limit is lowered and all places but one, then all, are taken by
@@ -76,13 +211,21 @@ func overflow(a Arm, cpus int, full bool) []Cell {
 		WatchQueue: {{512, 0}, {32, 31}, {32, 32}},
 	}
 	if full {
-		bursts = []uint64{1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000}
+		bursts = []uint64{1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000, 1_000_000}
 		queues[Fanotify] = []queue{{16384, 0}, {1024, 0}, {512, 0}, {16, 0}, {16, 8}, {16, 15}, {16, 16}}
 		queues[WatchQueue] = []queue{{512, 0}, {256, 0}, {128, 0}, {32, 0}, {32, 16}, {32, 31}, {32, 32}}
+	}
+	if a.Honest && a.Channel == WatchQueue {
+		// No ring of mainline's has as many, and none counts what it loses of a million.
+		queues[WatchQueue] = append([]queue{{16384, 0}}, queues[WatchQueue]...)
+		bursts = append(slices.DeleteFunc(bursts, func(n uint64) bool { return n == 1_000_000 }), 1_000_000)
 	}
 	var cells []Cell
 	for _, q := range queues[a.Channel] {
 		for _, n := range bursts {
+			if n == 1_000_000 && (q.size < 16384 || cpus > 1) && !full {
+				continue
+			}
 			point := fmt.Sprintf("queue=%d burst=%d", q.size, n)
 			if q.filler > 0 {
 				point = fmt.Sprintf("queue=%d filler=%d burst=%d", q.size, q.filler, n)
@@ -94,19 +237,19 @@ func overflow(a Arm, cpus int, full bool) []Cell {
 }
 
 func loss(a Arm, _ int, full bool) []Cell {
-	gaps := []time.Duration{time.Millisecond, 100 * time.Microsecond, 10 * time.Microsecond, 3 * time.Microsecond, 2 * time.Microsecond, time.Microsecond, 0}
+	gaps := []time.Duration{100 * us, 10 * us, 3 * us, 2 * us, us, 0}
 	sweep := 50 * time.Millisecond
 	if full {
-		gaps = []time.Duration{10 * time.Millisecond, time.Millisecond, 300 * time.Microsecond, 100 * time.Microsecond, 50 * time.Microsecond, 30 * time.Microsecond,
-			20 * time.Microsecond, 10 * time.Microsecond, 5 * time.Microsecond, 3 * time.Microsecond, 2 * time.Microsecond, time.Microsecond, 0}
+		gaps = []time.Duration{10 * time.Millisecond, time.Millisecond, 300 * us, 100 * us, 50 * us, 30 * us,
+			20 * us, 10 * us, 5 * us, 3 * us, 2 * us, us, 0}
 		sweep = 500 * time.Millisecond
 	}
 	var cells []Cell
 	for _, d := range gaps {
 		// As many as fill the sweep's time: many slices of the scheduler, or
 		// the loss would be an accident of one. Flat out costs about 2 us.
-		n := max(500, uint64(sweep/max(d, 2*time.Microsecond)))
-		c := Cell{Point: "gap=" + ascii(d), Queue: largest(a), Reader: Reader{Live: true},
+		n := max(500, uint64(sweep/max(d, 2*us)))
+		c := Cell{Point: "gap=" + ascii(d), Queue: largest(a), Reader: live,
 			Flood: flood.Spec{Count: n, Schedule: flood.Fixed, Interval: d, Log: true}}
 		if d == 0 {
 			c.Point, c.Flood.Schedule = "gap=flat", flood.Flat

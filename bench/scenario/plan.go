@@ -3,6 +3,7 @@
 package scenario
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -56,7 +57,7 @@ type Select struct {
 	Seed      uint64   // of the Poisson schedules and the order of the arms
 }
 
-var filesystems = []string{"ext4", "xfs"}
+var filesystems = []string{"ext4", "xfs", "tmpfs"}
 
 // check refuses names that do not exist.
 func (s Select) check() error {
@@ -146,7 +147,7 @@ func (s Select) cells(v Variant, fs string, cpus int, a Arm, fewest, first bool,
 		switch {
 		case !takes(s.Scenarios, f.Name),
 			!slices.Contains(orElse(f.arms, compared), a.Name), !slices.Contains(orElse(f.fs, disks), fs),
-			f.once && !fewest, f.Name == Corruption && !first:
+			f.once && !fewest, f.more && !s.Full && len(s.Scenarios) == 0, !takes(f.on, v), f.Name == Corruption && !first:
 			continue
 		}
 		for _, c := range f.cells(a, cpus, s.Full) {
@@ -156,6 +157,7 @@ func (s Select) cells(v Variant, fs string, cpus int, a Arm, fewest, first bool,
 			}
 			c.Flood.Errno = fserr.EFSCORRUPTED
 			c.Flood.Class = fserr.Metadata
+			c.Flood.Schedule = cmp.Or(c.Flood.Schedule, flood.Flat)
 			if c.Flood.Schedule == flood.Poisson {
 				c.Flood.Seed = schedule
 			}

@@ -23,7 +23,7 @@ import (
 )
 
 type selection struct {
-	Variant  []string `help:"Kernels: base or patched, see 'wqfan kernel build'; both where none is named." placeholder:"NAME"`
+	Variant  []string `help:"Kernels: stock, base, patched, see 'wqfan kernel build'; all where none is named." placeholder:"NAME"`
 	Scenario []string `arg:"" optional:"" help:"Scenarios; all where none is named. 'wqfan scenarios' lists them."`
 	Arm      []string `help:"Arms; all where none is named." placeholder:"NAME"`
 	FS       []string `name:"fs" help:"Filesystems: ext4, xfs." placeholder:"NAME"`

@@ -257,6 +257,16 @@ func (r *Reader) answer(ctx context.Context) error {
 	}
 }
 
+// Woken returns when the last wait of a Read ended, on the clock of Now: 0 for
+// never, and for a reader that the runtime's poller wakes. It is the caller's of
+// Read to call.
+func (r *Reader) Woken() int64 {
+	if r.waiter == nil {
+		return 0
+	}
+	return r.waiter.woken
+}
+
 // Reads returns how many read(2) calls returned data.
 func (r *Reader) Reads() uint64 { return r.reads.Load() }
 

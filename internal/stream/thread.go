@@ -21,6 +21,7 @@ type waiter struct {
 	left     unix.Timespec // a field so that a wait does not allocate
 	step     func(fd uintptr)
 	err      error // of the last step
+	woken    int64 // when the last wait ended, on the clock of Now
 }
 
 func newWaiter() (*waiter, error) {
@@ -76,6 +77,7 @@ func (w *waiter) poll(fd uintptr) {
 		w.err = os.NewSyscallError("ppoll", err)
 		return
 	}
+	w.woken = Now()
 	if w.fds[1].Revents != 0 {
 		var b [8]byte
 		_, _ = unix.Read(int(w.fds[1].Fd), b[:])

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"wqfan/bench/result"
+)
+
+// quantity is a median that was measured: one histogram of one arm.
+type quantity struct{ scenario, variant, arm, hist string }
+
+// target is a figure of the prototype's beside what it is to reach: a factor of
+// a yardstick, or a number of instructions.
+type target struct {
+	what   string
+	figure quantity
+	factor float64
+	of     quantity // zero: factor is the target itself
+}
+
+var targetList = []target{
+	{"one report and the read of its record, against a pipe", quantity{targets, "patched", "wq", "report+read"}, 1.05, quantity{targets, "patched", "wq", "pipe-write+read"}},
+	{"the same, against fan by way of its worker", quantity{targets, "patched", "wq", "report+read"}, 0.2, quantity{latency, "patched", "fan", "report-to-read"}},
+	{"the cost to the reporter, one watcher", quantity{targets, "patched", "wq", "report-in-burst"}, 300, quantity{}},
+	{"an ext4 error that nobody watches, against stock", quantity{price, "patched", "none", "ext4-error"}, 1.01, quantity{price, "stock", "none", "ext4-error"}},
+	{"a key update that nobody watches, against stock", quantity{price, "patched", "none", "key-update"}, 1.01, quantity{price, "stock", "none", "key-update"}},
+	{"each record of a full ring, in one read(2)", quantity{targets, "patched", "wq", "read-full-ring"}, 100, quantity{}},
+}
+
+// median finds a quantity under icount; ok is false where it was not measured.
+func (d *data) median(q quantity) (v float64, ok bool) {
+	for _, g := range inMode(d.groups[q.scenario], result.ICount) {
+		if m := g.p50(q.hist); g.variant == q.variant && g.first().Arm == q.arm && m.N > 0 {
+			return m.Value, true
+		}
+	}
+	return 0, false
+}
+
+// targets shows what the prototype costs beside its targets.
+func (d *doc) targets() {
+	gs := append(inMode(d.groups[targets], result.ICount), inMode(d.groups[price], result.ICount)...)
+	if len(gs) == 0 {
+		return
+	}
+	d.para("## Targets: what the prototype costs")
+	d.para("Medians in instructions (icount, one CPU), each beside its yardstick in the same run. A report is timed inside the kernel, a read(2) around the system call, and nobody waits meanwhile. %s", bootsNote(gs))
+	t := &table{heads: []string{"what", "figure>", "target>", "yardstick>", "met"}}
+	for _, x := range targetList {
+		v, ok := d.median(x.figure)
+		row := []string{x.what, "–", "≤ " + figures3(x.factor), "–", "not measured"}
+		if ok {
+			row[1] = figures3(v)
+		}
+		bound := x.factor
+		if x.of != (quantity{}) {
+			y, measured := d.median(x.of)
+			row[2], bound, ok = fmt.Sprintf("≤ %g ×", x.factor), x.factor*y, ok && measured
+			if measured {
+				row[3] = figures3(y)
+			}
+		}
+		if ok {
+			row[4] = "yes"
+			if v > bound {
+				row[4] = fmt.Sprintf("**no: %.2f ×**", v/(bound/x.factor))
+				if x.of == (quantity{}) {
+					row[4] = "**no**"
+				}
+			}
+		}
+		t.add(row...)
+	}
+	d.table(t)
+	costs := &table{heads: []string{"kernel", "channel"}}
+	for _, g := range gs {
+		for _, h := range g.first().Hists {
+			if head := clean(h.Name) + ">"; !slices.Contains(costs.heads, head) {
+				costs.heads = append(costs.heads, head)
+			}
+		}
+	}
+	for _, g := range gs {
+		row := []string{g.variant, g.arm}
+		for _, head := range costs.heads[2:] {
+			row = append(row, g.timed(strings.TrimSuffix(head, ">"), 50))
+		}
+		costs.add(row...)
+	}
+	d.table(costs)
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"wqfan/bench/flood"
+	"wqfan/bench/ledger"
+	"wqfan/bench/result"
+	"wqfan/bench/scenario"
+	"wqfan/fserr"
+)
+
+// rounds is how often each cost is measured.
+const rounds = 200
+
+// yardsticks measures what DESIGN's targets are about, with nobody waiting: what
+// one report costs and then the read(2) of its record, what a pipe takes for a
+// record of the same size, and what each record costs in a read(2) of a full
+// ring. The account is of all errors made on the way.
+func yardsticks(ctx context.Context, c scenario.Cell, t Task, out *result.Cell) error {
+	mounts := []string{t.Mounts[c.FS]}
+	targets, err := openTargets(mounts, c.Targets)
+	if err != nil {
+		return err
+	}
+	defer closeAll(targets)
+	if c.Arm.Channel == scenario.Nothing {
+		return unheard(ctx, c, t, targets, out)
+	}
+	ch, err := openChannel(c, mounts, nil)
+	if err != nil {
+		return err
+	}
+	defer ch.Close()
+	raw, err := ch.conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+
+	report, read, both := newTiming("report"), newTiming("read-one"), newTiming("report+read")
+	pipe, full, inBurst := newTiming("pipe-write+read"), newTiming("read-full-ring"), newTiming("report-in-burst")
+	buf := make([]byte, 4<<20)
+	var l ledger.Ledger
+	var in ledger.Injected
+	// cost floods, and returns what read(2) then took, and how many bytes it gave.
+	cost := func(n uint64) (stamps []flood.Stamp, took int64, size int, err error) {
+		s := c.Flood
+		s.Count = n
+		rep, err := flood.Inject(ctx, s, targets...)
+		if err != nil {
+			return nil, 0, 0, err
+		}
+		if stamps, err = flood.Log(); err != nil {
+			return nil, 0, 0, err
+		}
+		size, took, err = timedRead(raw, buf)
+		if err != nil {
+			return nil, 0, 0, fmt.Errorf("read %s: %w", c.Arm.Name, err)
+		}
+		in.Attempted, in.Refused = in.Attempted+rep.Attempted, in.Refused+rep.Refused
+		for b := buf[:size]; len(b) > 0; {
+			var e fserr.Event
+			used, err := ch.decode(b, &e)
+			if err != nil {
+				return nil, 0, 0, err
+			}
+			l.Observe([]fserr.Event{e}, false)
+			b = b[used:]
+		}
+		return stamps, took, size, nil
+	}
+	var size int
+	for range rounds {
+		stamps, took, n, err := cost(1)
+		if err != nil {
+			return err
+		}
+		size = n
+		d := stamps[0].Returned - stamps[0].Called
+		report.record(d)
+		read.record(took)
+		both.record(d + took)
+	}
+	if err := pipeCost(pipe, size); err != nil {
+		return err
+	}
+	for range 20 {
+		stamps, took, _, err := cost(c.Queue)
+		if err != nil {
+			return err
+		}
+		for _, s := range stamps {
+			inBurst.record(s.Returned - s.Called)
+		}
+		if ch.sequenced { // what merges leaves one record
+			full.record(took / int64(c.Queue))
+		}
+	}
+	out.Flood = result.Flood{Attempted: in.Attempted, Accepted: in.Attempted - in.Refused, Refused: in.Refused}
+	if err := (&reader{ch: ch, cell: c, ledger: l}).account(flood.Report{}, flood.Report{Attempted: in.Attempted, Refused: in.Refused}, nil, out); err != nil {
+		return err
+	}
+	return histograms(t, out, report, inBurst, read, both, pipe, full)
+}
+
+// unheard measures what a report costs that nobody is told of.
+func unheard(ctx context.Context, c scenario.Cell, t Task, targets []*os.File, out *result.Cell) error {
+	report, inBurst := newTiming("report"), newTiming("report-in-burst")
+	for _, of := range []struct {
+		n  uint64
+		to *timing
+	}{{1, report}, {c.Queue, inBurst}} {
+		for range 20 {
+			s := c.Flood
+			s.Count = of.n
+			rep, err := flood.Inject(ctx, s, targets...)
+			if err != nil {
+				return err
+			}
+			stamps, err := flood.Log()
+			if err != nil {
+				return err
+			}
+			for _, s := range stamps {
+				of.to.record(s.Returned - s.Called)
+			}
+			out.Flood.Attempted, out.Flood.Accepted = out.Flood.Attempted+rep.Attempted, out.Flood.Accepted+rep.Accepted
+		}
+	}
+	return histograms(t, out, report, inBurst)
+}
+
+// timedRead is one read(2), without waiting.
+func timedRead(raw syscall.RawConn, b []byte) (n int, took int64, err error) {
+	cerr := raw.Control(func(fd uintptr) {
+		at := now()
+		n, err = unix.Read(int(fd), b)
+		took = now() - at
+	})
+	if cerr != nil {
+		err = cerr
+	}
+	return max(n, 0), took, err
+}
+
+// pipeCost is what write(2) and read(2) of size bytes take on a pipe.
+func pipeCost(t *timing, size int) error {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		return os.NewSyscallError("pipe2", err)
+	}
+	defer unix.Close(fds[0])
+	defer unix.Close(fds[1])
+	b := make([]byte, size)
+	for range rounds {
+		at := now()
+		if _, err := unix.Write(fds[1], b); err != nil {
+			return os.NewSyscallError("write", err)
+		}
+		if _, err := unix.Read(fds[0], b); err != nil {
+			return os.NewSyscallError("read", err)
+		}
+		t.record(now() - at)
+	}
+	return nil
+}
+
+// price measures what is paid for notifications that nobody asked for, on any
+// kernel: an error that ext4 reports, and the update of a key.
+func price(c scenario.Cell, t Task, out *result.Cell) error {
+	dev, err := blockDevice(c.FS)
+	if err != nil {
+		return err
+	}
+	ext4, key := newTiming("ext4-error"), newTiming("key-update")
+	if err := flood.TriggerExt4(filepath.Base(dev), rounds, ext4.record); err != nil {
+		return err
+	}
+	out.Flood.Attempted = rounds
+	if err := flood.KeyUpdates(rounds, func(int) error { return nil }, key.record); err != nil {
+		return err
+	}
+	return histograms(t, out, ext4, key)
+}
+
+// histograms adds what was timed to the cell.
+func histograms(t Task, out *result.Cell, all ...*timing) error {
+	for _, one := range all {
+		h, err := one.result(t.Mode.Unit())
+		if err != nil {
+			return err
+		}
+		if h.N > 0 {
+			out.Hists = append(out.Hists, h)
+		}
+	}
+	return nil
+}
