@@ -4,6 +4,7 @@
 export CGO_ENABLED = 0
 
 FUZZTIME ?= 10s
+BASE ?= 7.2
 SHELL = /bin/sh
 
 .DEFAULT_GOAL := help
@@ -33,16 +34,19 @@ fuzz: ## run each fuzz target for FUZZTIME (10s)
 		done; \
 	done
 
-kernel: prerequisites bin/wqfan ## build the patched, base and stock kernels, unless they are in the cache
+kernel: prerequisites bin/wqfan ## build the kernels that test and bench boot, unless they are in the cache
 	bin/wqfan kernel build
 	bin/wqfan kernel build --variant base
 	bin/wqfan kernel build --variant stock
+
+series-check: prerequisites bin/wqfan ## how each patch fares on BASE (7.2): a version, a directory or a tarball
+	bin/wqfan kernel check $(BASE)
 
 clean: ## remove the binary; the kernels stay (bin/wqfan kernel clean)
 	rm -rf bin
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
 
 prerequisites:
 	@scripts/prerequisites

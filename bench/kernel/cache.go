@@ -27,6 +27,8 @@ const (
 	treesDir   = "trees"
 	imagesDir  = "images"
 	logsDir    = "logs"
+	ccacheDir  = "ccache"
+	checkDir   = "check" // a cache of its own, for CheckBase
 	tmpDir     = "tmp"
 	locksDir   = "locks"
 )

@@ -61,8 +61,10 @@ func (c command) run(ctx context.Context, argv ...string) error {
 	}
 	err := cmd.Wait()
 	lines.flush()
-	if ctx.Err() != nil {
+	if err != nil { // also for want of room for what it said: others may still be at work
 		endGroup(cmd.Process.Pid)
+	}
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	return err

@@ -19,6 +19,8 @@
 //	sources/  tarballs, each with a record of where it is from and its SHA-256
 //	trees/    one unpacked, untouched tree for each tarball
 //	images/   what was built, keyed by source, series, fragments and compiler
+//	ccache/   compiled objects, where ccache is installed
+//	check/    a cache like this one, of CheckBase
 //	logs/     logs of builds that failed
 //	tmp/      work in progress
 //	locks/    one lock file for each name below trees, images and tmp
@@ -28,6 +30,10 @@
 // samples find it there. A build works on a copy made of hard links (git apply
 // replaces files, it never writes into one) and compiles outside of it, so that
 // the tree stays as it was unpacked.
+//
+// With ccache, which is used when it is there, the second variant compiles only
+// what its patches and options change: the build folder lies in the source's, so
+// that all paths are relative and the same in every build.
 //
 // Everything is made below tmp/ under the lock of its name and then renamed:
 // what has its final name is complete. An interrupted build leaves at most a

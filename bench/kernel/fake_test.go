@@ -21,10 +21,10 @@ func TestMain(m *testing.M) {
 
 // fakeMakefile stands in for kbuild: its bzImage is the text of the one source
 // file, its olddefconfig knows every option but those of CONFIG_GONE_*. The
-// line %s is run first by the target bzImage.
+// line %[3]s is run by the object's target, and first by bzImage's.
 const fakeMakefile = `# SPDX-License-Identifier: GPL-2.0
-VERSION = %s
-PATCHLEVEL = %s
+VERSION = %[1]s
+PATCHLEVEL = %[2]s
 SUBLEVEL = 4
 EXTRAVERSION =
 NAME = Fake
@@ -38,12 +38,15 @@ olddefconfig:
 	@mv $(O)/.new $(O)/.config
 
 bzImage:
-	@%s
+	@%[3]s
 	@echo '  CC      fs/fserror.o'
 	@mkdir -p $(O)/arch/x86/boot $(O)/include/config
 	@cp fs/fserror.c $(O)/arch/x86/boot/bzImage
 	@echo map >$(O)/System.map
 	@echo 7.3.4$(LOCALVERSION) >$(O)/include/config/kernel.release
+
+fs/fserror.o: # make has a rule for it that would be used
+	@%[3]s
 
 headers:
 	@mkdir -p $(O)/usr/include/linux

@@ -174,6 +174,49 @@ func aptErrors(out string) string {
 // suites are where Debian may have the version, the smaller list first.
 var suites = []string{"trixie-backports", "sid"}
 
+// fetchVersion downloads the linux-source of one version.
+func (b *builder) fetchVersion(ctx context.Context, tmp, version string) (source, error) {
+	a, err := newApt(ctx, filepath.Join(tmp, "apt"))
+	if err != nil {
+		return source{}, err
+	}
+	name := "linux-source-" + version
+	var errs []error
+	for _, mirror := range a.mirrors {
+		names, err := b.askDebian(ctx, a, tmp, mirror, name)
+		if err == nil && slices.Contains(names, name) {
+			return b.fetchPackage(ctx, a, tmp, name)
+		}
+		if ctx.Err() != nil {
+			return source{}, err
+		}
+		errs = append(errs, cmp.Or(err, fmt.Errorf("%s has no %s in %s, only %s", mirror, name, strings.Join(suites, ", "), strings.Join(names, ", "))))
+	}
+	return source{}, errors.Join(errs...)
+}
+
+// askDebian gives the kernel sources of an archive, the newest first, looking into
+// no more suites than it takes to find the one that is wanted.
+func (b *builder) askDebian(ctx context.Context, a *apt, tmp, mirror, name string) (names []string, err error) {
+	for i := range suites {
+		b.opts.Progress.Stage("asking Debian " + suites[i] + " for " + name)
+		if err := a.sources(mirror, suites[:i+1]); err != nil {
+			return names, err
+		}
+		if _, err := a.run(ctx, tmp, "apt-get", "update"); err != nil {
+			return names, err
+		}
+		out, err := a.run(ctx, tmp, "apt-cache", "pkgnames", "linux-source-7.")
+		if err != nil {
+			return names, err
+		}
+		if names = sourcePackages(out); slices.Contains(names, name) {
+			break
+		}
+	}
+	return names, nil
+}
+
 // fetchDebian downloads linux-source-7.3, or the newest 7.x that is accepted.
 func (b *builder) fetchDebian(ctx context.Context, tmp string, accept func(source) error) (source, error) {
 	a, err := newApt(ctx, filepath.Join(tmp, "apt"))
@@ -183,25 +226,11 @@ func (b *builder) fetchDebian(ctx context.Context, tmp string, accept func(sourc
 	var names []string
 	var last error
 	for _, mirror := range a.mirrors {
-		for i := range suites {
-			b.opts.Progress.Stage("asking Debian " + suites[i] + " for linux-source-" + wanted)
-			if err := a.sources(mirror, suites[:i+1]); err != nil {
-				return source{}, err
-			}
-			if _, last = a.run(ctx, tmp, "apt-get", "update"); last != nil {
-				if ctx.Err() != nil {
-					return source{}, last
-				}
-				break
-			}
-			out, err := a.run(ctx, tmp, "apt-cache", "pkgnames", "linux-source-7.")
-			if err != nil {
-				return source{}, err
-			}
-			names = sourcePackages(out)
-			if slices.Contains(names, "linux-source-"+wanted) {
-				return b.fetchPackage(ctx, a, tmp, "linux-source-"+wanted)
-			}
+		if names, last = b.askDebian(ctx, a, tmp, mirror, "linux-source-"+wanted); ctx.Err() != nil {
+			return source{}, last
+		}
+		if slices.Contains(names, "linux-source-"+wanted) {
+			return b.fetchPackage(ctx, a, tmp, "linux-source-"+wanted)
 		}
 		if len(names) > 0 {
 			break

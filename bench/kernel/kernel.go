@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -390,14 +391,17 @@ func (b *builder) compile(ctx context.Context, tmp, tree, base string, s source)
 	if err := b.cache.room("building a kernel", room.compile); err != nil {
 		return nil, err
 	}
-	src, out, entry := filepath.Join(tmp, "tree"), filepath.Join(tmp, "build"), filepath.Join(tmp, "entry")
+	// Below the source the build names it by relative paths, which are the
+	// same in every build: what ccache needs to find objects again.
+	src, entry := filepath.Join(tmp, "tree"), filepath.Join(tmp, "entry")
+	out := filepath.Join(src, "build")
+	if err := b.patchedTree(ctx, s, tree, src, base); err != nil {
+		return nil, err
+	}
 	for _, d := range []string{out, entry} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			return nil, err
 		}
-	}
-	if err := b.patchedTree(ctx, s, tree, src, base); err != nil {
-		return nil, err
 	}
 
 	logFile, err := os.Create(filepath.Join(entry, "build.log"))
@@ -512,6 +516,9 @@ func (m *kbuild) configure(ctx context.Context) error {
 
 func (m *kbuild) make(ctx context.Context, stage string, args ...string) error {
 	argv := []string{"make", "ARCH=x86_64", "O=" + m.out, "LOCALVERSION=" + variants[m.b.opts.Variant].local}
+	if _, err := exec.LookPath("ccache"); err == nil {
+		argv = append(argv, "CC=ccache gcc", "HOSTCC=ccache gcc")
+	}
 	return m.run(ctx, stage, append(argv, args...)...)
 }
 
@@ -519,7 +526,8 @@ func (m *kbuild) run(ctx context.Context, stage string, argv ...string) error {
 	m.b.opts.Progress.Stage(stage)
 	total := m.b.expect()
 	var said bytes.Buffer
-	c := command{dir: m.src, env: reproducible, out: io.MultiWriter(&said, m.log), line: func(l string) {
+	env := append(slices.Clone(reproducible), "CCACHE_DIR="+m.b.cache.path(ccacheDir))
+	c := command{dir: m.src, env: env, out: io.MultiWriter(&said, m.log), line: func(l string) {
 		if objectLine.MatchString(l) {
 			m.objects++
 			m.b.opts.Progress.Step(m.objects, total, "objects", true)
@@ -532,7 +540,7 @@ func (m *kbuild) run(ctx context.Context, stage string, argv ...string) error {
 	if serr := m.b.cache.noSpace(stage+" the kernel", err, said.String()); serr != err {
 		return serr
 	}
-	log := m.b.cache.path(logsDir, filepath.Base(filepath.Dir(m.out))+".log")
+	log := m.b.cache.path(logsDir, filepath.Base(filepath.Dir(m.src))+".log")
 	if werr := os.WriteFile(log, said.Bytes(), 0o644); werr != nil {
 		return errors.Join(err, werr)
 	}
@@ -581,8 +589,8 @@ func list(c cache, note func(string)) []*Image {
 	return images
 }
 
-// Clean empties the cache: images, trees, logs and what was left of interrupted
-// work; with sources, the tarballs too. What another process works on stays, and
+// Clean empties the cache: images, objects, trees, logs and what was left of
+// interrupted work; with sources, the tarballs too. What another process works on stays, and
 // is an error.
 func Clean(o Options, sources bool) error {
 	c, err := open(o.CacheDir)
@@ -615,6 +623,6 @@ func Clean(o Options, sources bool) error {
 	if sources {
 		remove("fetch", c.path(sourcesDir))
 	}
-	errs = append(errs, os.RemoveAll(c.path(logsDir)))
+	errs = append(errs, os.RemoveAll(c.path(logsDir)), os.RemoveAll(c.path(ccacheDir)), os.RemoveAll(c.path(checkDir)))
 	return errors.Join(errs...)
 }

@@ -142,7 +142,7 @@ func TestLoadSeries(t *testing.T) {
 		{"base", base + 1, 0, false, "patch 10 is not in the base kernel"},
 		{"stock", 0, 0, false, ""},
 		{"stock", 1, 0, false, "patch 1 is not in the stock kernel"},
-		{"nonsense", 0, 0, false, "patched, base, stock"},
+		{"nonsense", 0, 0, false, "patched, base, stock, kunit, debug"},
 	} {
 		s, err := loadSeries(tt.variant, dir, tt.upto)
 		if err != nil || tt.err != "" {
@@ -157,7 +157,7 @@ func TestLoadSeries(t *testing.T) {
 	}
 }
 
-// The series hash tells patches apart by content and by where one ends.
+// The series hash tells patches apart by what they do and by where one ends.
 func TestSeriesHash(t *testing.T) {
 	hash := func(texts ...string) string {
 		s := &series{}
@@ -175,6 +175,10 @@ func TestSeriesHash(t *testing.T) {
 	}
 	if hash() != "" {
 		t.Error("no patches, but a hash")
+	}
+	const diff = "\ndiff --git a/x b/x\n+x\n"
+	if hash("[PATCH 1/2] x"+diff) != hash("[PATCH 1/3] y"+diff) {
+		t.Error("the hash tells two descriptions of the same patch apart")
 	}
 }
 

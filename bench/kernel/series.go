@@ -27,6 +27,14 @@ type patch struct {
 	data []byte
 }
 
+// diff is the patch without the mail that it came in.
+func (p patch) diff() []byte {
+	if _, diff, ok := bytes.Cut(p.data, []byte("\ndiff --git ")); ok {
+		return diff
+	}
+	return p.data
+}
+
 // series is what is done to a tree: patches, then a configuration.
 type series struct {
 	patches   []patch
@@ -38,6 +46,8 @@ type series struct {
 const (
 	guestConfig  = "guest.config"
 	seriesConfig = "series.config"
+	kunitConfig  = "kunit.config"
+	debugConfig  = "debug.config"
 )
 
 // variant is a part of the series and a configuration.
@@ -58,10 +68,12 @@ var variants = map[string]variant{
 	"patched": {all, []string{guestConfig, seriesConfig}, "-wqfan"},
 	"base":    {base, []string{guestConfig, seriesConfig}, "-base"},
 	"stock":   {0, []string{guestConfig}, "-stock"},
+	"kunit":   {all, []string{guestConfig, seriesConfig, kunitConfig}, "-kunit"},
+	"debug":   {all, []string{guestConfig, seriesConfig, kunitConfig, debugConfig}, "-debug"},
 }
 
 // Variants are the names that [Options.Variant] can have.
-func Variants() []string { return []string{"patched", "base", "stock"} }
+func Variants() []string { return []string{"patched", "base", "stock", "kunit", "debug"} }
 
 // loadPatches reads the first n patches of a series, or all; a cover letter
 // (0000-*) is no patch.
@@ -123,19 +135,21 @@ func loadSeries(name, dir string, upto int) (*series, error) {
 		if err != nil {
 			return nil, fmt.Errorf("kernel configuration: %w", err)
 		}
-		s.fragments = append(s.fragments, fragment{name: n, data: data, optional: s.partial && n == seriesConfig})
+		s.fragments = append(s.fragments, fragment{name: n, data: data, optional: s.partial && n != guestConfig})
 	}
 	return s, nil
 }
 
-// hash names the patches by their content, "" for none.
+// hash names the patches by what they do, "" for none: another description or
+// number makes no other kernel.
 func (s *series) hash() string {
 	if len(s.patches) == 0 {
 		return ""
 	}
 	h := sha256.New()
 	for _, p := range s.patches {
-		fmt.Fprintf(h, "%d\n%s", len(p.data), p.data)
+		diff := p.diff()
+		fmt.Fprintf(h, "%d\n%s", len(diff), diff)
 	}
 	return short(h.Sum(nil))
 }
@@ -159,9 +173,7 @@ func (s *series) apply(ctx context.Context, tree, base string, step func(n int))
 		c := command{
 			dir:   tree,
 			stdin: bytes.NewReader(p.data),
-			// A cache inside some repository must not make that
-			// repository the one that paths are relative to.
-			env: []string{"GIT_CEILING_DIRECTORIES=" + filepath.Dir(tree), "GIT_CONFIG_NOSYSTEM=1"},
+			env:   gitEnv(tree),
 		}
 		out, err := c.output(ctx, "git", "apply", "--whitespace=nowarn", "-")
 		if err != nil {
@@ -173,6 +185,12 @@ func (s *series) apply(ctx context.Context, tree, base string, step func(n int))
 		step(i + 1)
 	}
 	return nil
+}
+
+// gitEnv is the environment of git in tree: a cache inside some repository must
+// not make that repository the one that paths are relative to.
+func gitEnv(tree string) []string {
+	return []string{"GIT_CEILING_DIRECTORIES=" + filepath.Dir(tree), "GIT_CONFIG_NOSYSTEM=1"}
 }
 
 // added lists the files that the patches create.

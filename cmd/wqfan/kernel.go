@@ -16,12 +16,13 @@ type kernelCmd struct {
 	Build kernelBuildCmd `cmd:"" help:"Build a kernel and print the path of its bzImage. A kernel in the cache is not built again."`
 	List  kernelListCmd  `cmd:"" help:"List the kernels in the cache."`
 	Path  kernelPathCmd  `cmd:"" help:"Print the path of a built kernel's bzImage, and fail when it is not in the cache."`
+	Check kernelCheckCmd `cmd:"" help:"Say patch by patch how the series fares on another source."`
 	Clean kernelCleanCmd `cmd:"" help:"Remove kernels and unpacked trees from the cache."`
 }
 
 // kernelFlags say which kernel is meant.
 type kernelFlags struct {
-	Variant string `enum:"patched,base,stock" default:"patched" help:"patched; base: only the patches that leave the queue as mainline has it; stock: without the series. All on the same source and configuration."`
+	Variant string `enum:"patched,base,stock,kunit,debug" default:"patched" help:"patched; base: only the patches that leave the queue as mainline has it; stock: without the series, on the same source and configuration; kunit, debug: patched, with KUnit tests, and with KASAN, lockdep and the like."`
 	Source  string `placeholder:"DIR|TARBALL" env:"KSRC" help:"Linux source to use instead of the one in the cache or Debian's."`
 	Series  string `placeholder:"DIR" type:"existingdir" help:"Series to use instead of the one in this program: *.patch and config/."`
 	Upto    int    `placeholder:"N" help:"Apply the variant's patches only up to the Nth."`
@@ -96,6 +97,24 @@ func (c *kernelPathCmd) Run(ctx context.Context) error {
 		return noKernel(ctx, err)
 	}
 	return printPath(ctx, im)
+}
+
+type kernelCheckCmd struct {
+	Base   string `arg:"" placeholder:"BASE" help:"Linux source: a directory, a tarball, or a version that Debian has, such as 7.2."`
+	Series string `placeholder:"DIR" type:"existingdir" help:"Series to use instead of the one in this program."`
+	Jobs   int    `short:"j" placeholder:"N" help:"Jobs of make; the number of CPUs by default."`
+}
+
+// Run checks. That a patch fails is a finding, not an error.
+func (c *kernelCheckCmd) Run(ctx context.Context) error {
+	check, err := kernel.CheckBase(ctx, c.Base, kernel.Options{SeriesDir: c.Series, Jobs: c.Jobs, Progress: kernel.NewProgress(os.Stderr)})
+	if err != nil {
+		return noKernel(ctx, err)
+	}
+	if _, err := check.WriteTo(os.Stdout); err != nil {
+		return noKernel(ctx, err)
+	}
+	return nil
 }
 
 type kernelCleanCmd struct {
