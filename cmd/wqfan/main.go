@@ -33,6 +33,7 @@ type cli struct {
 	Run       runCmd       `cmd:"" help:"Boot guests, flood the channels, account for every error, write a report."`
 	Report    reportCmd    `cmd:"" help:"Make the report, the plots and bench.txt of a run again, offline."`
 	Compare   compareCmd   `cmd:"" help:"Hold the boots of one kernel against those of another: what is worse, what is better, what is noise."`
+	Bisect    bisectCmd    `cmd:"" help:"Find the patch that moved a metric: build, boot and compare kernels with more and fewer patches."`
 	Merge     mergeCmd     `cmd:"" help:"Join the records of the parts of a run into the record that one machine would have written."`
 	Scenarios scenariosCmd `cmd:"" help:"Show the scenarios, the arms and the cells of the matrix."`
 	Repro     reproCmd     `cmd:"" help:"Reproduce overflow behaviours by name."`

@@ -45,24 +45,27 @@ func (s selection) plan() (scenario.Plan, error) {
 	return scenario.New(scenario.Select{Kernels: kernels, Scenarios: s.Scenario, Arms: s.Arm, FS: s.FS, CPUs: s.CPUs, Cells: s.Cell, Full: s.Full, Boots: s.Boots, Seed: s.Seed})
 }
 
-type runCmd struct {
+// guestFlags say what is measured in which guests.
+type guestFlags struct {
 	selection `embed:""`
 	Mode      string        `help:"auto, kvm, tcg or icount. auto takes KVM where a kernel boots under it, else icount for one CPU and tcg for more." enum:"auto,kvm,tcg,icount" default:"auto"`
 	ICount    bool          `name:"icount" help:"Short for --mode icount --cpus 1: guest time counts instructions."`
 	Source    string        `help:"Kernel source, a directory or tarball; see 'wqfan kernel build --help'." env:"KSRC" placeholder:"PATH"`
-	Kernel    string        `help:"Boot this bzImage instead of building the kernel that --variant names, patched where it names none." type:"existingfile" placeholder:"FILE"`
 	Mem       int           `help:"MiB of guest memory." default:"1024"`
 	Append    []string      `help:"Further kernel argument; may be given again." sep:"none" placeholder:"ARG"`
 	Timeout   time.Duration `help:"Bound on one boot." default:"30m"`
-	Out       string        `help:"Directory of the record; a new one below reports/local where empty." placeholder:"DIR"`
-	Shard     string        `help:"Only this part of the plan, from 1/N to N/N; 'wqfan merge' joins the records." placeholder:"I/N"`
-	Resume    string        `help:"Take over the finished boots of this record, of a run of the same plan that was interrupted." type:"existingdir" placeholder:"DIR"`
+}
 
-	part campaign.Part
+type runCmd struct {
+	guestFlags `embed:""`
+	Kernel     string `help:"Boot this bzImage instead of building the kernel that --variant names, patched where it names none." type:"existingfile" placeholder:"FILE"`
+	Out        string `help:"Directory of the record; a new one below reports/local where empty." placeholder:"DIR"`
+	Shard      string `help:"Only this part of the plan, from 1/N to N/N; 'wqfan merge' joins the records." placeholder:"I/N"`
+	Resume     string `help:"Take over the finished boots of this record, of a run of the same plan that was interrupted." type:"existingdir" placeholder:"DIR"`
 }
 
 // check refuses what could only fail later, and settles what --icount means.
-func (r *runCmd) check() error {
+func (r *guestFlags) check() error {
 	if r.ICount {
 		r.Mode = string(result.ICount)
 		if len(r.CPUs) == 0 {
@@ -79,20 +82,6 @@ func (r *runCmd) check() error {
 	}
 	if r.Mode == string(result.ICount) && len(r.CPUs) == 0 {
 		r.CPUs = []int{1}
-	}
-	if r.Kernel != "" {
-		if len(r.Variant) == 0 {
-			r.Variant = []string{string(scenario.Patched)}
-		}
-		if len(r.Variant) > 1 {
-			return fmt.Errorf("--kernel %s stands for one kernel, and --variant names %d", r.Kernel, len(r.Variant))
-		}
-	}
-	if r.Shard != "" {
-		var err error
-		if r.part, err = campaign.ParsePart(r.Shard); err != nil {
-			return err
-		}
 	}
 	if r.Mem < minMem {
 		return fmt.Errorf("--mem %d: a guest needs at least %d MiB", r.Mem, minMem)
@@ -114,29 +103,59 @@ const (
 	minMem   = 128  // MiB: kernel, initramfs and what the scenarios hold
 )
 
-func (r *runCmd) Run(ctx context.Context) error {
+// oneKernel settles what --variant means where one kernel is given.
+func (r *guestFlags) oneKernel(what string) error {
+	if len(r.Variant) == 0 {
+		r.Variant = []string{string(scenario.Patched)}
+	}
+	if len(r.Variant) > 1 {
+		return fmt.Errorf("%s stands for one kernel, and --variant names %d", what, len(r.Variant))
+	}
+	return nil
+}
+
+// options checks the flags and makes the plan that they ask for.
+func (r *guestFlags) options() (campaign.Options, error) {
 	if err := r.check(); err != nil {
-		return usage(err)
+		return campaign.Options{}, err
 	}
 	plan, err := r.plan()
 	if err != nil {
-		return usage(err)
+		return campaign.Options{}, err
 	}
 	if plan.Cells() == 0 {
-		return usage(errors.New("nothing to run: the selection takes no cell of the matrix"))
-	}
-	if n := len(plan.Boots); r.part.Of > n {
-		return usage(fmt.Errorf("--shard %s: the plan has no more than %d boots", r.Shard, n))
+		return campaign.Options{}, errors.New("nothing to run: the selection takes no cell of the matrix")
 	}
 	o := campaign.Options{
-		Part: r.part, Resume: r.Resume,
-		Plan: plan, Kernels: map[scenario.Variant]campaign.Kernel{}, Mode: result.Mode(r.Mode), MemMiB: r.Mem, Append: r.Append, Dir: r.Out, Parent: "reports/local",
+		Plan: plan, Kernels: map[scenario.Variant]campaign.Kernel{}, Mode: result.Mode(r.Mode), MemMiB: r.Mem, Append: r.Append,
 		Command: os.Args[1:], Timeout: r.Timeout,
 	}
 	if r.Mode == "auto" {
 		o.Mode = ""
 	}
-	for _, v := range plan.Kernels() {
+	return o, nil
+}
+
+func (r *runCmd) Run(ctx context.Context) error {
+	if r.Kernel != "" {
+		if err := r.oneKernel("--kernel " + r.Kernel); err != nil {
+			return usage(err)
+		}
+	}
+	o, err := r.options()
+	if err != nil {
+		return usage(err)
+	}
+	if r.Shard != "" {
+		if o.Part, err = campaign.ParsePart(r.Shard); err != nil {
+			return usage(err)
+		}
+		if n := len(o.Plan.Boots); o.Part.Of > n {
+			return usage(fmt.Errorf("--shard %s: the plan has no more than %d boots", r.Shard, n))
+		}
+	}
+	o.Resume, o.Dir, o.Parent = r.Resume, r.Out, "reports/local"
+	for _, v := range o.Plan.Kernels() {
 		if r.Kernel != "" {
 			given := result.Kernel{Variant: "given"}
 			if im, err := kernel.Describe(r.Kernel); err == nil {
@@ -152,7 +171,7 @@ func (r *runCmd) Run(ctx context.Context) error {
 		o.Kernels[v] = campaign.Kernel{Image: im.Path, Record: recordOf(im)}
 		o.Name = im.Release
 	}
-	show := newMeter(r.part.Take(plan).Cells())
+	show := newMeter(o.Part.Take(o.Plan).Cells())
 	o.Say, o.Step = show.say, show.step
 	dir, runErr := campaign.Run(ctx, o)
 	show.finish()
