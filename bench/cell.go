@@ -431,7 +431,7 @@ var ErrIdentity = errors.New("the accounting identity is broken")
 // on the channel that wakes it there and on no other. A flood that is flat out
 // has no times that errors are due at.
 func (r *reader) times(c scenario.Cell, stamps []flood.Stamp, inodes []uint64, unit string, out *result.Cell) error {
-	cost, lateness, news := newTiming("report-cost"), newTiming("lateness"), newTiming("intended-to-read")
+	cost, lateness, news := newTiming("report-cost"), newTiming("lateness"), newTiming(result.IntendedToRead)
 	open := c.Flood.Schedule != flood.Flat
 	for _, s := range stamps {
 		if s.Called == 0 {

@@ -58,6 +58,8 @@ type Options struct {
 	// are measured.
 	Say  func(format string, args ...any)
 	Step func(done, all int, cell string)
+	// Measured is given each cell as it comes, its histograms still encoded.
+	Measured func(result.Boot, result.Cell)
 }
 
 // Run carries out the plan and returns the directory of its record, which is
@@ -190,6 +192,9 @@ func (c *campaign) boot(ctx context.Context, b scenario.Boot) error {
 		c.done++
 		if c.Step != nil {
 			c.Step(c.done, c.planned, r.Cell.ID)
+		}
+		if c.Measured != nil {
+			c.Measured(rec, *r.Cell)
 		}
 		return c.w.Cell(*r.Cell)
 	}

@@ -22,7 +22,7 @@ const (
 	targets    = "targets"
 	price      = "price"
 
-	readTime   = "intended-to-read"
+	readTime   = result.IntendedToRead
 	lateness   = "lateness"
 	reportCost = "report-cost"
 
@@ -219,10 +219,8 @@ func find(c *result.Cell, name string) *result.Hist {
 	if name == reportCost && c.Params.Reader != unread {
 		return nil
 	}
-	for i := range c.Hists {
-		if h := &c.Hists[i]; h.Name == name && h.N > 0 && h.Data != nil {
-			return h
-		}
+	if h := c.Hist(name); h != nil && h.Data != nil {
+		return h
 	}
 	return nil
 }

@@ -166,6 +166,16 @@ type Cell struct {
 	Err      string   `json:"error,omitempty"`    // why the cell failed; its numbers are then evidence, not results
 }
 
+// Hist returns the histogram of that name which has values, or nil.
+func (c *Cell) Hist(name string) *Hist {
+	for i := range c.Hists {
+		if h := &c.Hists[i]; h.Name == name && h.N > 0 {
+			return h
+		}
+	}
+	return nil
+}
+
 // Counters are the kernel's side of the account, from the channel's fdinfo.
 type Counters struct {
 	Source   string `json:"source"` // where they were read, or why they are missing
@@ -249,6 +259,10 @@ type Signal struct {
 	At    int64  `json:"at"`              // units of guest time since the first error
 	Count uint64 `json:"count,omitempty"` // what it said; 0 where it does not count
 }
+
+// IntendedToRead is the histogram of the time from when an error was due until
+// it was read.
+const IntendedToRead = "intended-to-read"
 
 // Hist is a histogram of one quantity; the raw data is an HDR log in the run's
 // directory.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"wqfan/bench/campaign"
+	"wqfan/bench/export"
 	"wqfan/bench/guest"
 	"wqfan/bench/kernel"
 	"wqfan/bench/report"
@@ -60,6 +61,7 @@ type runCmd struct {
 	guestFlags `embed:""`
 	Kernel     string `help:"Boot this bzImage instead of building the kernel that --variant names, patched where it names none." type:"existingfile" placeholder:"FILE"`
 	Out        string `help:"Directory of the record; a new one below reports/local where empty." placeholder:"DIR"`
+	Metrics    string `help:"Serve the metrics of what is measured so far at this address, below /metrics, while the run goes on." placeholder:":PORT"`
 	Shard      string `help:"Only this part of the plan, from 1/N to N/N; 'wqfan merge' joins the records." placeholder:"I/N"`
 	Resume     string `help:"Take over the finished boots of this record, of a run of the same plan that was interrupted." type:"existingdir" placeholder:"DIR"`
 }
@@ -173,6 +175,20 @@ func (r *runCmd) Run(ctx context.Context) error {
 	}
 	show := newMeter(o.Part.Take(o.Plan).Cells())
 	o.Say, o.Step = show.say, show.step
+	if r.Metrics != "" {
+		m := export.NewMetrics(&result.Run{Planned: o.Part.Take(o.Plan).Cells(), Started: time.Now()})
+		at, stop, err := serveMetrics(ctx, r.Metrics, m)
+		if err != nil {
+			return usage(err)
+		}
+		defer stop()
+		show.say("metrics at %s", at)
+		o.Measured = func(b result.Boot, c result.Cell) {
+			if err := m.Cell(b, &c); err != nil {
+				show.say("%v", err)
+			}
+		}
+	}
 	dir, runErr := campaign.Run(ctx, o)
 	show.finish()
 	if dir == "" {
