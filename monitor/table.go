@@ -152,20 +152,22 @@ func (t *table) status() string {
 
 // followMounts sends whenever something is mounted or unmounted.
 func followMounts() (changed <-chan struct{}, stop func(), err error) {
-	f, err := os.Open("/proc/self/mountinfo")
+	// Not os.Open: the file would be in the runtime's poller, too, and the news
+	// is for whoever polls first.
+	fd, err := unix.Open("/proc/self/mountinfo", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, &os.PathError{Op: "open", Path: "/proc/self/mountinfo", Err: err}
 	}
 	end, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 	if err != nil {
-		f.Close()
+		unix.Close(fd)
 		return nil, nil, os.NewSyscallError("eventfd2", err)
 	}
 	news, done := make(chan struct{}, 1), make(chan struct{})
 	go func() {
 		defer close(done)
 		for {
-			fds := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLPRI}, {Fd: int32(end), Events: unix.POLLIN}}
+			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLPRI}, {Fd: int32(end), Events: unix.POLLIN}}
 			if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR || fds[1].Revents != 0 {
 				return
 			}
@@ -181,6 +183,6 @@ func followMounts() (changed <-chan struct{}, stop func(), err error) {
 		_, _ = unix.Write(end, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 		<-done
 		unix.Close(end)
-		f.Close()
+		unix.Close(fd)
 	}, nil
 }
