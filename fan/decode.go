@@ -49,9 +49,10 @@ func Decode(b []byte, e *fserr.Event) (int, error) {
 		return n, malformed("fanotify_event_metadata", 0, "metadata_len %d in an event of %d bytes", at, n)
 	}
 	b = b[:n:n]
+	has := fserr.Field(0) // in a register: e.Has would go through memory each time
 	if pid := int32(native.Uint32(b[offPID:])); pid != 0 {
 		e.PID = pid
-		e.Has |= fserr.HasPID
+		has |= fserr.HasPID
 	}
 	switch mask := native.Uint64(b[offMask:]); {
 	case mask&unix.FAN_Q_OVERFLOW != 0:
@@ -61,164 +62,176 @@ func Decode(b []byte, e *fserr.Event) (int, error) {
 	default:
 		e.Kind = fserr.Other
 		e.Record = fserr.Record{Type: uint32(mask), Bytes: b}
-		e.Has |= fserr.HasRecord
+		has |= fserr.HasRecord
 	}
 	for at < n {
-		size, err := decodeInfo(b, at, e)
+		size, told, err := decodeInfo(b, at, e)
 		if err != nil {
+			e.Has = has
 			return n, err
 		}
+		has |= told
 		at += size
 	}
+	if has&fserr.HasRecord != 0 {
+		has &^= fserr.HasBroken
+	}
+	e.Has = has
 	return n, nil
 }
 
-// decodeInfo decodes the information record at the given place of an event.
-func decodeInfo(event []byte, at int, e *fserr.Event) (int, error) {
+// decodeInfo decodes the information record at the given place of an event. It
+// returns its length and the fields that it tells.
+func decodeInfo(event []byte, at int, e *fserr.Event) (int, fserr.Field, error) {
 	b := event[at:]
 	if len(b) < infoHeaderSize {
-		return 0, malformed("fanotify_event_info_header", at, "%d bytes left, want %d", len(b), infoHeaderSize)
+		return 0, 0, malformed("fanotify_event_info_header", at, "%d bytes left, want %d", len(b), infoHeaderSize)
 	}
 	n := int(native.Uint16(b[offInfoLen:]))
 	if n < infoHeaderSize || n > len(b) {
-		return 0, malformed("fanotify_event_info_header", at, "len %d with %d bytes left, want at least %d", n, len(b), infoHeaderSize)
+		return 0, 0, malformed("fanotify_event_info_header", at, "len %d with %d bytes left, want at least %d", n, len(b), infoHeaderSize)
 	}
 	b = b[:n:n]
+	var has fserr.Field
 	var err error
 	switch b[offInfoType] {
 	case infoError:
 		if n < errorSize {
-			return 0, malformed("fanotify_event_info_error", at, "len %d, want %d", n, errorSize)
+			return 0, 0, malformed("fanotify_event_info_error", at, "len %d, want %d", n, errorSize)
 		}
 		e.Errno = errno(int32(native.Uint32(b[offError:])))
 		e.Count = uint64(native.Uint32(b[offErrorCount:]))
-		e.Has |= fserr.HasErrno | fserr.HasCount
+		has = fserr.HasErrno | fserr.HasCount
 	case infoPIDFD:
 		if n < pidfdSize {
-			return 0, malformed("fanotify_event_info_pidfd", at, "len %d, want %d", n, pidfdSize)
+			return 0, 0, malformed("fanotify_event_info_pidfd", at, "len %d, want %d", n, pidfdSize)
 		}
 		// Below zero are FAN_NOPIDFD, the process is gone, and FAN_EPIDFD.
 		if fd := int32(native.Uint32(b[offPIDFD:])); fd >= 0 {
 			e.PIDFD = fd
-			e.Has |= fserr.HasPIDFD
+			has = fserr.HasPIDFD
 		}
 	case infoFID:
-		err = decodeFID(b, at, e)
+		has, err = decodeFID(b, at, e)
 	case infoErrorDetail:
-		err = decodeDetail(b, at, e)
+		has, err = decodeDetail(b, at, e)
 	case infoFSRecord:
-		if n < recordSize {
-			return 0, malformed("fanotify_event_info_fs_record", at, "len %d, want at least %d", n, recordSize)
-		}
-		size := native.Uint32(b[offRecordLen:])
-		if uint64(size) > uint64(n-recordSize) {
-			return 0, malformed("fanotify_event_info_fs_record", at, "len %d with %d bytes left", size, n-recordSize)
-		}
-		end := recordSize + int(size)
-		e.FSID = fserr.FSID{native.Uint32(b[offRecordFSID:]), native.Uint32(b[offRecordFSID+4:])}
-		e.Has |= fserr.HasFSID
-		setRecord(e, fserr.Record{Magic: native.Uint32(b[offRecordMagic:]), Type: native.Uint32(b[offRecordType:]), Bytes: b[recordSize:end:end]})
+		has, err = decodeRecord(b, at, e)
 	case infoFSBlob:
 		if n < blobSize {
-			return 0, malformed("fanotify_event_info_fs_blob", at, "len %d, want at least %d", n, blobSize)
+			return 0, 0, malformed("fanotify_event_info_fs_blob", at, "len %d, want at least %d", n, blobSize)
 		}
-		setRecord(e, fserr.Record{Magic: native.Uint32(b[offBlobMagic:]), Bytes: b[blobSize:]})
+		if e.Kind == fserr.Error {
+			e.Magic = native.Uint32(b[offBlobMagic:])
+			e.Record = fserr.Record{Magic: e.Magic, Bytes: b[blobSize:]}
+			has = fserr.HasMagic | fserr.HasRecord
+		}
 	case infoErrorLocation:
 		if n < locationSize {
-			return 0, malformed("fanotify_event_info_error_location", at, "len %d, want %d", n, locationSize)
+			return 0, 0, malformed("fanotify_event_info_error_location", at, "len %d, want %d", n, locationSize)
 		}
 		e.IP = native.Uint64(b[offIP:])
-		e.Has |= fserr.HasLocation
+		has = fserr.HasLocation
 	case infoOverflow:
 		if n < overflowSize {
-			return 0, malformed("fanotify_event_info_overflow", at, "len %d, want %d", n, overflowSize)
+			return 0, 0, malformed("fanotify_event_info_overflow", at, "len %d, want %d", n, overflowSize)
 		}
 		e.Count = native.Uint64(b[offDropped:])
-		e.Has |= fserr.HasCount
+		has = fserr.HasCount
 	}
-	return n, err
+	return n, has, err
 }
 
-// setRecord sets the filesystem's own record of an error. An event of another
-// kind has itself as its Record.
-func setRecord(e *fserr.Event, r fserr.Record) {
-	if e.Kind != fserr.Error {
-		return
-	}
-	e.Magic, e.Record = r.Magic, r
-	e.Has = e.Has&^fserr.HasBroken | fserr.HasMagic | fserr.HasRecord
-}
-
-func decodeFID(b []byte, at int, e *fserr.Event) error {
+func decodeFID(b []byte, at int, e *fserr.Event) (fserr.Field, error) {
 	if len(b) < offHandle+handleSize {
-		return malformed("fanotify_event_info_fid", at, "len %d, want at least %d", len(b), offHandle+handleSize)
+		return 0, malformed("fanotify_event_info_fid", at, "len %d, want at least %d", len(b), offHandle+handleSize)
 	}
 	e.FSID = fserr.FSID{native.Uint32(b[offFSID:]), native.Uint32(b[offFSID+4:])}
-	e.Has |= fserr.HasFSID
 	h := b[offHandle:]
 	size := native.Uint32(h[offHandleBytes:])
 	if uint64(size) > uint64(len(h)-handleSize) {
-		return malformed("file_handle", at+offHandle, "handle_bytes %d with %d bytes left", size, len(h)-handleSize)
+		return 0, malformed("file_handle", at+offHandle, "handle_bytes %d with %d bytes left", size, len(h)-handleSize)
 	}
 	if size == 0 { // an error of the filesystem as a whole: FILEID_INVALID
-		return nil
+		return fserr.HasFSID, nil
 	}
 	end := offHandleHandle + int(size)
-	e.Handle = fserr.Handle{Type: int32(native.Uint32(h[offHandleType:])), Bytes: h[offHandleHandle:end:end]}
-	e.Has |= fserr.HasHandle
-	decodeInode(e)
-	return nil
+	e.Handle.Type = int32(native.Uint32(h[offHandleType:]))
+	e.Handle.Bytes = h[offHandleHandle:end:end]
+	return fserr.HasFSID | fserr.HasHandle | decodeInode(e.Handle.Type, e.Handle.Bytes, e), nil
 }
 
-func decodeDetail(b []byte, at int, e *fserr.Event) error {
+func decodeDetail(b []byte, at int, e *fserr.Event) (fserr.Field, error) {
 	if len(b) < detailSize {
-		return malformed("fanotify_event_info_error_detail", at, "len %d, want %d", len(b), detailSize)
+		return 0, malformed("fanotify_event_info_error_detail", at, "len %d, want %d", len(b), detailSize)
 	}
 	class := native.Uint32(b[offDetailClass:])
 	if class > 0xff {
-		return malformed("fanotify_event_info_error_detail", at, "error_class %d", class)
+		return 0, malformed("fanotify_event_info_error_detail", at, "error_class %d", class)
 	}
 	e.Class = fserr.Class(class)
 	e.Errno = errno(int32(native.Uint32(b[offDetailError:])))
-	e.Has |= fserr.HasClass | fserr.HasErrno
+	has := fserr.HasClass | fserr.HasErrno
 	flags := native.Uint32(b[offDetailFlags:])
 	if flags&detailInode != 0 {
 		e.Ino, e.Gen = native.Uint64(b[offDetailIno:]), native.Uint32(b[offDetailGen:])
-		e.Has |= fserr.HasInode
+		has |= fserr.HasInode
 	}
 	if flags&detailRange != 0 {
 		e.Pos, e.Len = int64(native.Uint64(b[offDetailPos:])), native.Uint64(b[offDetailLen:])
-		e.Has |= fserr.HasRange
+		has |= fserr.HasRange
 	}
-	if flags&detailRecordLost != 0 && e.Has&fserr.HasRecord == 0 {
+	// Then no record follows.
+	if flags&detailRecordLost != 0 && e.Kind == fserr.Error && e.Record.Bytes == nil {
 		e.Record.Missing = fserr.AllParts
-		e.Has |= fserr.HasBroken
+		has |= fserr.HasBroken
 	}
-	return nil
+	return has, nil
 }
 
-// decodeInode finds the inode in the event's handle if the type is a known one.
-func decodeInode(e *fserr.Event) {
-	switch h := e.Handle.Bytes; e.Handle.Type {
+func decodeRecord(b []byte, at int, e *fserr.Event) (fserr.Field, error) {
+	if len(b) < recordSize {
+		return 0, malformed("fanotify_event_info_fs_record", at, "len %d, want at least %d", len(b), recordSize)
+	}
+	size := native.Uint32(b[offRecordLen:])
+	if uint64(size) > uint64(len(b)-recordSize) {
+		return 0, malformed("fanotify_event_info_fs_record", at, "len %d with %d bytes left", size, len(b)-recordSize)
+	}
+	e.FSID = fserr.FSID{native.Uint32(b[offRecordFSID:]), native.Uint32(b[offRecordFSID+4:])}
+	if e.Kind != fserr.Error { // it has itself as its Record
+		return fserr.HasFSID, nil
+	}
+	end := recordSize + int(size)
+	magic := native.Uint32(b[offRecordMagic:])
+	e.Magic, e.Record.Magic = magic, magic
+	e.Record.Type = native.Uint32(b[offRecordType:])
+	e.Record.Missing = 0
+	e.Record.Bytes = b[recordSize:end:end]
+	return fserr.HasFSID | fserr.HasMagic | fserr.HasRecord, nil
+}
+
+// decodeInode finds the inode in a handle if its type is a known one.
+func decodeInode(typ int32, h []byte, e *fserr.Event) fserr.Field {
+	switch typ {
 	case fileidIno32Gen, fileidIno32GenParent:
 		if len(h) < 8 {
-			return
+			return 0
 		}
 		e.Ino, e.Gen = uint64(native.Uint32(h)), native.Uint32(h[4:])
 	case fileidIno64Gen, fileidIno64GenParent:
 		if len(h) < 12 {
-			return
+			return 0
 		}
 		e.Ino, e.Gen = native.Uint64(h), native.Uint32(h[8:])
 	case fileidBtrfs:
 		if len(h) < 20 {
-			return
+			return 0
 		}
 		e.Ino, e.Gen = native.Uint64(h), native.Uint32(h[16:])
 	default:
-		return
+		return 0
 	}
-	e.Has |= fserr.HasInode
+	return fserr.HasInode
 }
 
 // errno returns the error number that a record means. It should be positive,

@@ -290,3 +290,8 @@ func benchmarks() []golden.Record {
 func TestDecodeAllocatesNothing(t *testing.T) { golden.AllocatesNothing(t, Decode, benchmarks()) }
 
 func BenchmarkDecode(b *testing.B) { golden.Bench(b, Decode, benchmarks()) }
+
+// DESIGN.md wants at most 1.05 times a bare C loop.
+func BenchmarkBesideC(b *testing.B) {
+	golden.BesideC(b, Decode, "testdata/decode.c", benchmarks()[:2])
+}

@@ -25,7 +25,7 @@ import (
 // patched kernel in the cache, and where there is none, the compiler's own.
 const IncludeEnv = "WQFAN_UAPI"
 
-func include(t *testing.T) string {
+func include(t testing.TB) string {
 	if dir := os.Getenv(IncludeEnv); dir != "" {
 		return dir
 	}
@@ -96,12 +96,28 @@ func compile(t *testing.T, headers, exprs []string) (string, error) {
 	if err := os.WriteFile(file, src.Bytes(), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"-Wall", "-o", bin, file}
+	return bin, cc(t, bin, file)
+}
+
+// Program compiles a C program, optimised and with the same headers, and returns
+// its name.
+func Program(t testing.TB, source string) string {
+	t.Helper()
+	need.Programs(t, "cc")
+	bin := filepath.Join(t.TempDir(), "program")
+	if err := cc(t, bin, "-O2", source); err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
+
+func cc(t testing.TB, bin string, args ...string) error {
+	args = append([]string{"-Wall", "-o", bin}, args...)
 	if inc := include(t); inc != "" {
 		args = append([]string{"-isystem", inc}, args...)
 	}
 	if out, err := exec.Command("cc", args...).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out)
+		return fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out)
 	}
-	return bin, nil
+	return nil
 }
