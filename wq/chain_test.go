@@ -124,6 +124,8 @@ func TestChains(t *testing.T) {
 		{"both ends are missing, and the watch ends", [][]byte{a[2], removal}, []string{"fragment without 1,3-", "removed whole"}},
 		{"another watch ends", [][]byte{other[0], removal, other[1], other[2], other[3]}, []string{"removed whole", "error whole"}},
 		{"late parts of one that was given up", [][]byte{a[0], removal, a[1], a[2], a[3]}, []string{"error without 1-3", "removed whole"}},
+		{"late parts of two", [][]byte{a[0], b[0], removal, a[1], b[1], a[2], b[2], a[3]},
+			[]string{"error without 1-3", "error without 1-2", "removed whole"}},
 		{"a loss beside", [][]byte{a[0], loss, a[1], a[2], a[3]}, []string{"lost", "error whole"}},
 		{"unfinished", a[:2], nil},
 		{"a record that was not kept", [][]byte{errorRecord(0x0100, 1, 0, 0)}, []string{"error without 1-"}},
@@ -340,6 +342,33 @@ func TestChainGivenUp(t *testing.T) {
 			t.Fatal(events[:n], err)
 		}
 	})
+}
+
+// What is no reason for doubt, and what ends it.
+func TestChainDoubt(t *testing.T) {
+	a := chained(1, 10, blob(300))
+	loss := record(TypeMeta, metaLoss, 0)
+	dry := func(c *chains) (at int64, ok bool) {
+		var e fserr.Event
+		return c.dry(&e)
+	}
+	var c chains
+	put(t, &c, loss)
+	dry(&c) // all that was posted before the loss was read
+	put(t, &c, a[0])
+	if at, ok := dry(&c); at != 0 || ok {
+		t.Errorf("a chain that began after the loss: %d, %v", at, ok)
+	}
+	put(t, &c, loss)
+	first, ok := dry(&c)
+	if first == 0 || ok {
+		t.Fatalf("a chain that may have lost something: %d, %v", first, ok)
+	}
+	time.Sleep(time.Duration(chainGrace))
+	put(t, &c, a[1]) // its end may come yet
+	if at, ok := dry(&c); at <= first || ok {
+		t.Errorf("another part came: %d after %d, %v", at, first, ok)
+	}
 }
 
 // piped returns a stream that decodes with c what is written to a pipe.

@@ -209,7 +209,6 @@ func (r *Reader) fill(ctx context.Context) error {
 	}
 	r.limit.follow(ctx)
 	err := r.answer(ctx)
-	r.limit.relax()
 	switch {
 	case err != nil && (errors.Is(err, os.ErrDeadlineExceeded) || err == ctx.Err()):
 		return err
