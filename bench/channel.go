@@ -53,7 +53,11 @@ func openChannel(c scenario.Cell, mounts []string, own *os.File) (*channel, erro
 func openFan(c scenario.Cell, mounts []string, own *os.File) (_ *channel, err error) {
 	var g *fan.Group
 	open := func() (err error) {
-		g, err = fan.Open(fan.Config{BufferSize: c.Reader.Buffer, Thread: c.Reader.Realtime})
+		g, err = fan.Open(fan.Config{Detailed: c.Arm.Detail, MergeWhenFull: c.Arm.Honest, OverflowCount: c.Arm.Honest,
+			BufferSize: c.Reader.Buffer, Thread: c.Reader.Realtime})
+		if err == nil && own != nil {
+			err = g.WatchFile(own)
+		}
 		return err
 	}
 	err = fanlimit.With(c.Queue, func() error { return as(own, open) })

@@ -48,6 +48,10 @@ func (a Arm) runsOn(v Variant) bool { return slices.Contains(a.Kernels, v) }
 var arms = []Arm{
 	{Name: "fan", Channel: Fanotify, Deferred: true, Kernels: []Variant{Base, Patched},
 		About: "mainline FAN_FS_ERROR"},
+	{Name: "fan-detail", Channel: Fanotify, Deferred: true, Detail: true, Kernels: []Variant{Patched},
+		About: "fanotify with detailed records and without merging, as proposed in 2021"},
+	{Name: "fan-honest", Channel: Fanotify, Deferred: true, Honest: true, Kernels: []Variant{Patched},
+		About: "FAN_FS_ERROR that merges when the queue is full and counts what it drops"},
 	{Name: "wq-base", Channel: WatchQueue, Kernels: []Variant{Base},
 		About: "watch_queue, mainline queue semantics, posted where the error happens"},
 	{Name: "wq-base-worker", Channel: WatchQueue, Deferred: true, Kernels: []Variant{Base},

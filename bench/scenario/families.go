@@ -31,10 +31,19 @@ type Scenario struct {
 	once bool      // only in the guests with the fewest CPUs
 	more bool      // only in the full matrix, or where it is asked for by name
 
-	// cells returns the cells for one arm and a guest with so many CPUs. The
-	// plan adds the kernel, the filesystem, the arm and the CPUs.
-	cells func(a Arm, cpus int, full bool) []Cell
+	// cells returns the cells for one arm in one place. The plan adds both.
+	cells func(a Arm, at place) []Cell
 }
+
+// place is where the cells of an arm are measured, and how many there may be.
+type place struct {
+	fs   string
+	cpus int
+	full bool
+}
+
+// first says that the place is the one that the quick matrix is thorough at.
+func (p place) first() bool { return p.full || p.fs == "ext4" }
 
 var (
 	compared = []string{"fan", "fan-detail", "wq-base", "wq-base-worker", "wq"}
@@ -56,10 +65,13 @@ var families = []Scenario{
 	{Name: Overflow, About: "bursts of errors against a queue that nobody reads, at several queue sizes: what is kept, merged, lost, and signalled when",
 		arms: append([]string{"fan-honest"}, compared...), cells: overflow},
 	{Name: Latency, About: "single errors at a Poisson pace: from the moment each was due until user space has read it, and where the time goes",
-		cells: func(a Arm, _ int, full bool) (cells []Cell) {
+		cells: func(a Arm, at place) (cells []Cell) {
 			n, paces := uint64(500), []time.Duration{10 * time.Millisecond}
-			if full {
-				n, paces = 5000, []time.Duration{10 * time.Millisecond, time.Millisecond, 200 * us}
+			switch {
+			case at.full:
+				n, paces = 2000, []time.Duration{10 * time.Millisecond, time.Millisecond, 200 * us}
+			case !at.first() && at.cpus > 1:
+				return nil
 			}
 			for _, d := range paces {
 				cells = append(cells, paced(a, "pace="+ascii(d), n, d, waiting))
@@ -70,7 +82,7 @@ var families = []Scenario{
 		fs: ext4, cells: loss},
 	{Name: Corruption, About: "an ext4 directory and inode broken on disk, a failing device under XFS: do the channels name the right inode and errno",
 		// What a real fault reports does not depend on how many CPUs there are.
-		once: true, cells: func(a Arm, _ int, _ bool) []Cell {
+		once: true, cells: func(a Arm, _ place) []Cell {
 			return []Cell{{Point: "real faults", Queue: largest(a), Reader: live}}
 		}},
 	{Name: "chain", About: "errors with records longer than a note, against a full queue and a reader that is behind: which come whole, in part, not at all",
@@ -84,7 +96,7 @@ var families = []Scenario{
 		})},
 	{Name: "filter", About: "a hundred errors of one class after a flood of another that nobody reads: kept out by it, or not",
 		arms: []string{"fan-detail", "wq-base", "wq"}, fs: ext4,
-		cells: func(a Arm, _ int, _ bool) []Cell {
+		cells: func(a Arm, _ place) []Cell {
 			c := Cell{Point: "keep=nothing", Queue: 512, Noise: 100_000, Flood: flood.Spec{Count: 100, Log: true}}
 			cells := []Cell{c}
 			if a.Channel == WatchQueue {
@@ -99,7 +111,7 @@ var families = []Scenario{
 		}},
 	{Name: "scope", About: "a reader without privileges, and errors of sixteen files of which it holds one open: it is told of that one's and of nothing else",
 		arms: []string{"fan", "wq"}, on: []Variant{Patched}, once: true,
-		cells: func(a Arm, _ int, _ bool) []Cell {
+		cells: func(a Arm, _ place) []Cell {
 			return []Cell{{Point: "files=16", Queue: largest(a), Own: true, Targets: 16, Flood: flood.Spec{Count: 1600, PerInode: true, Log: true}}}
 		}},
 	{Name: "context", About: "reports from tasks, with interrupts off, and from soft and hard interrupts",
@@ -111,13 +123,13 @@ var families = []Scenario{
 		})},
 	{Name: Targets, About: "what a report, its record and a full ring cost, beside a raw pipe",
 		arms: append([]string{"none"}, compared...), on: []Variant{Base, Patched},
-		fs: ext4, once: true, cells: func(a Arm, _ int, _ bool) []Cell {
+		fs: ext4, once: true, cells: func(a Arm, _ place) []Cell {
 			return []Cell{{Point: "ring=512", Queue: 512, Flood: flood.Spec{Count: 1, Log: true}}}
 		}},
 	{Name: Price, About: "what it costs when nobody watches: an ext4 error and a key update on each kernel",
-		arms: []string{"none"}, fs: ext4, once: true, cells: func(Arm, int, bool) []Cell { return []Cell{{Point: "watchers=0"}} }},
+		arms: []string{"none"}, fs: ext4, once: true, cells: func(Arm, place) []Cell { return []Cell{{Point: "watchers=0"}} }},
 	{Name: "cost", About: "what a report costs its reporter: nobody watches, a channel that watches something else, one with room, one that is full",
-		arms: append([]string{"none"}, compared...), on: []Variant{Base, Patched}, fs: ext4, more: true, cells: func(a Arm, cpus int, _ bool) []Cell {
+		arms: append([]string{"none"}, compared...), on: []Variant{Base, Patched}, fs: ext4, more: true, cells: func(a Arm, at place) []Cell {
 			f := burst(400, 1)
 			if a.Channel == Nothing {
 				return []Cell{{Point: "watcher=none", Flood: f}}
@@ -143,9 +155,9 @@ var families = []Scenario{
 			{Live: true, Work: 50 * us}, {Live: true, Work: 200 * us}, {Live: true, Realtime: true, Stall: 50 * time.Millisecond},
 		}, func(a Arm, r Reader) []Cell { return []Cell{paced(a, r.point(), 2000, 100*us, r)} })},
 	{Name: "producers", About: "threads that report, and a reader, on one CPU or on several",
-		fs: ext4, more: true, cells: func(a Arm, cpus int, _ bool) (cells []Cell) {
+		fs: ext4, more: true, cells: func(a Arm, at place) (cells []Cell) {
 			for _, n := range []int{1, 2, 4} {
-				for _, on := range []string{"0", "1", "0-1"}[:min(1+2*(cpus-1), 3)] {
+				for _, on := range []string{"0", "1", "0-1"}[:min(1+2*(at.cpus-1), 3)] {
 					r := waiting
 					r.CPU = "0"
 					c := paced(a, fmt.Sprintf("producers=%d on=%s reader=0", n, on), 2000, 100*us, r)
@@ -179,7 +191,7 @@ var families = []Scenario{
 			return []Cell{{Point: s.point(), Queue: largest(a), Reader: live, Search: s, Flood: flood.Spec{Log: true}}}
 		})},
 	{Name: "memory", About: "what open channels take of the guest's memory, and what they queue",
-		fs: ext4, once: true, more: true, cells: func(a Arm, _ int, _ bool) []Cell {
+		fs: ext4, once: true, more: true, cells: func(a Arm, _ place) []Cell {
 			n := largest(a)
 			if a.Honest {
 				n = 16384
@@ -189,8 +201,8 @@ var families = []Scenario{
 }
 
 // each makes the cells of a family of what varies in it.
-func each[T any](points []T, cells func(a Arm, v T) []Cell) func(Arm, int, bool) []Cell {
-	return func(a Arm, _ int, _ bool) (all []Cell) {
+func each[T any](points []T, cells func(a Arm, v T) []Cell) func(Arm, place) []Cell {
+	return func(a Arm, _ place) (all []Cell) {
 		for _, v := range points {
 			all = append(all, cells(a, v)...)
 		}
@@ -201,7 +213,7 @@ func each[T any](points []T, cells func(a Arm, v T) []Cell) func(Arm, int, bool)
 // queue is one capacity to drive an arm at.
 type queue struct{ size, filler uint64 }
 
-func overflow(a Arm, cpus int, full bool) []Cell {
+func overflow(a Arm, at place) []Cell {
 	bursts := []uint64{1, 100, 1000, 100_000}
 	queues := map[Channel][]queue{
 		// A group that holds only errors that merge does not fill. To fill it
@@ -210,39 +222,44 @@ func overflow(a Arm, cpus int, full bool) []Cell {
 		Fanotify:   {{16384, 0}, {16, 15}, {16, 16}},
 		WatchQueue: {{512, 0}, {32, 31}, {32, 32}},
 	}
-	if full {
-		bursts = []uint64{1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000, 1_000_000}
-		queues[Fanotify] = []queue{{16384, 0}, {1024, 0}, {512, 0}, {16, 0}, {16, 8}, {16, 15}, {16, 16}}
-		queues[WatchQueue] = []queue{{512, 0}, {256, 0}, {128, 0}, {32, 0}, {32, 16}, {32, 31}, {32, 32}}
+	large := a.Honest && a.Channel == WatchQueue // no ring of mainline's has as many, and none counts its losses
+	if large {
+		queues[WatchQueue] = slices.Insert(queues[WatchQueue], 0, queue{16384, 0})
 	}
-	if a.Honest && a.Channel == WatchQueue {
-		// No ring of mainline's has as many, and none counts what it loses of a million.
-		queues[WatchQueue] = append([]queue{{16384, 0}}, queues[WatchQueue]...)
-		bursts = append(slices.DeleteFunc(bursts, func(n uint64) bool { return n == 1_000_000 }), 1_000_000)
+	switch {
+	case at.full:
+		bursts = []uint64{1, 10, 100, 1000, 10_000, 100_000}
+		queues[Fanotify] = []queue{{16384, 0}, {1024, 0}, {512, 0}, {16, 0}, {16, 8}, {16, 15}, {16, 16}}
+		queues[WatchQueue] = append(queues[WatchQueue], queue{256, 0}, queue{128, 0}, queue{32, 0}, queue{32, 16})
+	case !at.first():
+		queues[a.Channel] = queues[a.Channel][:1]
+	}
+	if large && at.first() && (at.cpus == 1 || at.full) {
+		bursts = append(bursts, 1_000_000)
 	}
 	var cells []Cell
-	for _, q := range queues[a.Channel] {
+	for i, q := range queues[a.Channel] {
 		for _, n := range bursts {
-			if n == 1_000_000 && (q.size < 16384 || cpus > 1) && !full {
-				continue
+			if i > 0 && !at.full && n > 1000 && q.size != 512 || n == 1_000_000 && i > 0 {
+				continue // the largest queue shows what they are for
 			}
 			point := fmt.Sprintf("queue=%d burst=%d", q.size, n)
 			if q.filler > 0 {
 				point = fmt.Sprintf("queue=%d filler=%d burst=%d", q.size, q.filler, n)
 			}
-			cells = append(cells, Cell{Point: point, Queue: q.size, Filler: q.filler, Flood: burst(n, cpus)})
+			cells = append(cells, Cell{Point: point, Queue: q.size, Filler: q.filler, Flood: burst(n, at.cpus)})
 		}
 	}
 	return cells
 }
 
-func loss(a Arm, _ int, full bool) []Cell {
+func loss(a Arm, at place) []Cell {
 	gaps := []time.Duration{100 * us, 10 * us, 3 * us, 2 * us, us, 0}
 	sweep := 50 * time.Millisecond
-	if full {
+	if at.full {
 		gaps = []time.Duration{10 * time.Millisecond, time.Millisecond, 300 * us, 100 * us, 50 * us, 30 * us,
 			20 * us, 10 * us, 5 * us, 3 * us, 2 * us, us, 0}
-		sweep = 500 * time.Millisecond
+		sweep = 200 * time.Millisecond
 	}
 	var cells []Cell
 	for _, d := range gaps {

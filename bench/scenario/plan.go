@@ -150,7 +150,7 @@ func (s Select) cells(v Variant, fs string, cpus int, a Arm, fewest, first bool,
 			f.once && !fewest, f.more && !s.Full && len(s.Scenarios) == 0, !takes(f.on, v), f.Name == Corruption && !first:
 			continue
 		}
-		for _, c := range f.cells(a, cpus, s.Full) {
+		for _, c := range f.cells(a, place{fs, cpus, s.Full}) {
 			c.Scenario, c.Kernel, c.FS, c.CPUs, c.Arm = f.Name, v, fs, cpus, a
 			if !s.wants(c.ID()) {
 				continue

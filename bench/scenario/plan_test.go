@@ -67,7 +67,7 @@ func TestPlansAreWhole(t *testing.T) {
 }
 
 func TestSelect(t *testing.T) {
-	p, err := New(Select{Kernels: []Variant{Base}, Scenarios: []string{Latency}, Arms: []string{"fan", "wq-base"}, FS: []string{"xfs"}, CPUs: []int{2}})
+	p, err := New(Select{Kernels: []Variant{Base}, Scenarios: []string{Latency}, Arms: []string{"fan", "wq-base"}, FS: []string{"xfs"}, CPUs: []int{1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestSelect(t *testing.T) {
 			got = append(got, c.ID())
 		}
 	}
-	want := []string{"latency/kernel=base/fs=xfs/cpus=2/arm=fan/pace=10ms", "latency/kernel=base/fs=xfs/cpus=2/arm=wq-base/pace=10ms"}
+	want := []string{"latency/kernel=base/fs=xfs/cpus=1/arm=fan/pace=10ms", "latency/kernel=base/fs=xfs/cpus=1/arm=wq-base/pace=10ms"}
 	slices.Sort(got) // the seed's order
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
@@ -146,7 +146,7 @@ func TestSelectCells(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := p.Cells(); n != 3 { // of the arms with such a queue; not bursts of 100000
+	if n := p.Cells(); n != 2 { // of the arms with such a queue; not bursts of 100000
 		t.Errorf("%d cells: %+v", n, p)
 	}
 }
