@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+
+// Package model says how large a queue must be, by queue theory. Rates are in
+// records per unit of time, times in the same unit, whatever it is; loss is the
+// share of the records that find the queue full.
+package model
+
+import (
+	"math"
+	"slices"
+	"sort"
+)
+
+// Unreachable is the size that no queue has: the load is more than the reader
+// can ever take.
+const Unreachable = math.MaxInt
+
+// maxSize is the largest queue that is considered.
+const maxSize = 1 << 24
+
+// Burst returns the size that loses nothing of n records that come evenly
+// within a time, against a reader that stands still for stall from the first of
+// them on and then drains at a rate. It assumes no more than those bounds: that
+// the reader never stands still for longer, and is never slower.
+//
+// While the reader stands still all that comes is queued; after that the queue
+// grows only where records come faster than they are drained (network calculus:
+// the largest vertical distance of arrivals and service).
+func Burst(n int, within, stall, rate float64) int {
+	switch {
+	case n <= 0:
+		return 0
+	case within <= stall:
+		return n
+	case float64(n)/within > rate:
+		return int(math.Ceil(float64(n) - rate*(within-stall)))
+	}
+	return int(math.Ceil(float64(n) / within * stall))
+}
+
+// Periodic returns the loss of Poisson arrivals at a rate against a reader that
+// empties a queue of size k at once, each period:
+//
+//	E[(X-k)+] / E[X], X Poisson with mean rate × period
+//
+// StdErr is the standard error of the share that is lost over so many periods,
+// which are independent.
+func Periodic(rate, period float64, k int, periods float64) (loss, stdErr float64) {
+	mean := rate * period
+	if mean <= 0 {
+		return 0, 0
+	}
+	var over, over2 float64 // E[Y], E[Y²] of Y = (X-k)+
+	for x := k + 1; ; x++ {
+		p := poisson(mean, x)
+		y := float64(x - k)
+		over += y * p
+		over2 += y * y * p
+		if float64(x) > mean && y*y*p < 1e-18*(over2+1e-300) || p == 0 && float64(x) > mean {
+			break
+		}
+	}
+	return over / mean, math.Sqrt(max(0, over2-over*over)/max(1, periods)) / mean
+}
+
+// PeriodicSize returns the smallest queue whose loss by [Periodic] is no more
+// than that.
+func PeriodicSize(rate, period, loss float64) int {
+	return smallest(func(k int) bool {
+		l, _ := Periodic(rate, period, k, 1)
+		return l <= loss
+	})
+}
+
+// poisson is the probability of exactly x, by logarithms: neither factor of it
+// fits a float64 where the mean is large.
+func poisson(mean float64, x int) float64 {
+	lg, _ := math.Lgamma(float64(x) + 1)
+	return math.Exp(float64(x)*math.Log(mean) - mean - lg)
+}
+
+// MD1K returns the loss of Poisson arrivals at load rho = arrival rate / drain
+// rate, against a reader that takes one record after the other, each in the same
+// time, from a queue of size k that counts the record in its hands.
+//
+// It is exact: the chain of what a departing record leaves behind is solved
+// level by level, as what goes up across a level comes down again, so that only
+// positive terms are added; the closed form (Brun and Garcia, Analytical
+// solution of finite capacity M/D/1 queues, J. Appl. Prob. 37, 2000) has
+// alternating ones, which cancel.
+func MD1K(rho float64, k int) float64 {
+	if rho <= 0 {
+		return 0
+	}
+	if k < 1 {
+		return 1
+	}
+	// above[i] is the probability of more than i arrivals in one service.
+	var above []float64
+	tail := 0.0
+	last := int(rho + 40*math.Sqrt(rho) + 60)
+	for i := last; i >= 0; i-- {
+		tail += poisson(rho, i+1)
+		above = append(above, tail)
+	}
+	slices.Reverse(above)
+	none := math.Exp(-rho)
+	if none == 0 {
+		return 1 - 1/rho // so much arrives in each service that the queue is always full
+	}
+
+	level := make([]float64, k) // relative probabilities that a departure leaves j
+	level[0] = 1
+	sum, first := 1.0, 1.0
+	for j := 1; j < k; j++ {
+		up := 0.0
+		if j-1 < len(above) {
+			up = first * above[j-1]
+		}
+		for i := max(1, j-len(above)+1); i < j; i++ {
+			up += level[i] * above[j-i]
+		}
+		level[j] = up / none
+		sum += level[j]
+		if sum > 1e200 { // only ratios matter
+			for i := range level[:j+1] {
+				level[i] /= sum
+			}
+			first /= sum
+			sum = 1
+		}
+	}
+	return max(0, 1-1/(first/sum+rho))
+}
+
+// MD1KSize returns the smallest queue whose loss by [MD1K] is no more than that,
+// or [Unreachable]: a reader that is slower than the arrivals loses 1 - 1/rho
+// whatever the queue.
+func MD1KSize(rho, loss float64) int {
+	if rho >= 1 && 1-1/rho >= loss {
+		return Unreachable
+	}
+	return smallest(func(k int) bool { return MD1K(rho, k) <= loss })
+}
+
+// smallest returns the smallest size that is enough: more is enough, too.
+func smallest(enough func(k int) bool) int {
+	hi := 1
+	for !enough(hi) {
+		if hi *= 2; hi > maxSize {
+			return Unreachable
+		}
+	}
+	return hi/2 + sort.Search(hi-hi/2, func(i int) bool { return enough(hi/2 + i) })
+}
+
+// Agrees says whether a loss that was observed among n records is the one that
+// was predicted: within three standard errors, a tenth for what a model leaves
+// out, and the rule of three for what is too rare to be seen.
+func Agrees(predicted, stdErr, observed float64, n uint64) bool {
+	return math.Abs(observed-predicted) <= 3*stdErr+0.1*predicted+3/float64(max(1, n))
+}
