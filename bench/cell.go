@@ -651,7 +651,7 @@ func describe(c scenario.Cell) result.Cell {
 			Class: c.Flood.Class.String(), Errno: c.Flood.Errno.String(), Scope: scope,
 			Targets: c.Targets, Threads: max(c.Flood.Threads, 1), CPUs: c.Flood.CPUs, Context: c.Flood.Context,
 			Queue: c.Queue, Filler: c.Filler, Mounts: c.Mounts, Watchers: c.Watchers, Blob: c.Flood.Blob,
-			Noise: c.Noise, Reserve: c.Reserve, Reader: c.Reader.String(),
+			Noise: c.Noise, Reserve: c.Reserve, Every: c.Reader.Every.Nanoseconds(), Reader: c.Reader.String(),
 		},
 	}
 }

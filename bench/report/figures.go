@@ -37,6 +37,11 @@ func figures(d *data) []*figure {
 			out = append(out, loadFigure(d, m, gs), heatFigure(d, m, gs))
 		}
 	}
+	for _, m := range modes {
+		if gs := sized(d, m); len(gs) > 0 {
+			out = append(out, sizeFigure(d, m, gs))
+		}
+	}
 	for _, p := range places(withTimeline(d)) {
 		out = append(out, timelineFigure(d, p))
 	}

@@ -36,6 +36,7 @@ func markdown(data *data, figs []*figure) string {
 	d.overflow()
 	d.latency()
 	d.loss()
+	d.sizes()
 	d.corruption()
 	d.targets()
 	d.others()

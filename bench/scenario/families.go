@@ -16,6 +16,7 @@ const (
 	Latency    = "latency"
 	Loss       = "loss"
 	Corruption = "corruption"
+	Sizing     = "sizing"
 	Targets    = "targets"
 	Price      = "price"
 )
@@ -180,6 +181,10 @@ var families = []Scenario{
 			u := Cell{Point: c.Point + " reader=none", Queue: 2048, Flood: burst(40, 1)}
 			u.Flood.Blob = n
 			return []Cell{c, u}
+		})},
+	{Name: Sizing, About: "queues of several sizes, errors at random, and a reader that empties them every 20 ms: loss by queue theory, and loss",
+		arms: []string{"wq-base", "wq"}, fs: ext4, once: true, more: true, cells: each([]int{64, 128, 256, 320, 352, 384, 416, 448, 512}, func(_ Arm, n int) []Cell {
+			return []Cell{sizing(uint64(n), 20_000, 50*us, 20*time.Millisecond)}
 		})},
 	{Name: "search", About: "the highest rate without loss (NDR), with at most 0.5 % (PDR), and with each error in detail, and the longest burst that a live reader loses nothing of; brackets of 5 %",
 		fs: ext4, more: true, cells: each([]Search{

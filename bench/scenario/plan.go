@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 
 	"wqfan/bench/flood"
 	"wqfan/fserr"
@@ -152,19 +153,52 @@ func (s Select) cells(v Variant, fs string, cpus int, a Arm, fewest, first bool,
 		}
 		for _, c := range f.cells(a, place{fs, cpus, s.Full}) {
 			c.Scenario, c.Kernel, c.FS, c.CPUs, c.Arm = f.Name, v, fs, cpus, a
-			if !s.wants(c.ID()) {
-				continue
+			if s.wants(c.ID()) {
+				cells = append(cells, c.seeded(schedule))
 			}
-			c.Flood.Errno = fserr.EFSCORRUPTED
-			c.Flood.Class = fserr.Metadata
-			c.Flood.Schedule = cmp.Or(c.Flood.Schedule, flood.Flat)
-			if c.Flood.Schedule == flood.Poisson {
-				c.Flood.Seed = schedule
-			}
-			cells = append(cells, c)
 		}
 	}
 	return cells
+}
+
+// seeded returns the cell with what a flood has where its family says nothing.
+func (c Cell) seeded(schedule uint64) Cell {
+	c.Flood.Errno = fserr.EFSCORRUPTED
+	c.Flood.Class = fserr.Metadata
+	c.Flood.Schedule = cmp.Or(c.Flood.Schedule, flood.Flat)
+	if c.Flood.Schedule == flood.Poisson {
+		c.Flood.Seed = schedule
+	}
+	return c
+}
+
+// Sizes is the plan that tries sizes of a watch queue, in one boot with one CPU:
+// errors that come at random, on average so far apart, against a reader that
+// looks at times and then takes all there is; or, where it looks at no times,
+// bursts of so many errors, evenly spread, against a reader that waits for them.
+func Sizes(arm string, sizes []int, errors, burst uint64, apart, every time.Duration) (Plan, error) {
+	i := slices.IndexFunc(arms, func(a Arm) bool { return a.Name == arm && a.Channel == WatchQueue })
+	if i < 0 {
+		return Plan{}, fmt.Errorf("%q is no arm whose queue has a size of its own: take wq or wq-base", arm)
+	}
+	a := arms[i]
+	b := Boot{ID: "boot0", Kernel: a.Kernels[len(a.Kernels)-1], CPUs: 1}
+	for _, k := range sizes {
+		c := sizing(uint64(k), errors, apart, every)
+		if every == 0 {
+			c.Point, c.Reader = fmt.Sprintf("queue=%d burst=%d in=%s", k, burst, ascii(apart*time.Duration(burst))), live
+			c.Flood.Schedule, c.Flood.Burst, c.Flood.Gap = flood.Fixed, burst, 100*time.Millisecond
+		}
+		c.Scenario, c.Kernel, c.FS, c.CPUs, c.Arm = Sizing, b.Kernel, "ext4", b.CPUs, a
+		b.Cells = append(b.Cells, c.seeded(1))
+	}
+	return Plan{Boots: []Boot{b}}, nil
+}
+
+// sizing is a queue of a size against a reader that empties it now and then.
+func sizing(size, errors uint64, apart, every time.Duration) Cell {
+	return Cell{Point: fmt.Sprintf("queue=%d gap=%s every=%s", size, ascii(apart), ascii(every)), Queue: size, Reader: Reader{Live: true, Realtime: true, Every: every},
+		Flood: flood.Spec{Count: errors, Schedule: flood.Poisson, Interval: apart, Log: true}}
 }
 
 // wants says whether the selection names a cell.

@@ -36,6 +36,7 @@ type cli struct {
 	Bisect    bisectCmd    `cmd:"" help:"Find the patch that moved a metric: build, boot and compare kernels with more and fewer patches."`
 	Merge     mergeCmd     `cmd:"" help:"Join the records of the parts of a run into the record that one machine would have written."`
 	Export    exportCmd    `cmd:"" help:"Write a run as KTAP, as KCIDB's JSON, or as metrics for Prometheus."`
+	Size      sizeCmd      `cmd:"" help:"How large a queue must be for a burst, and whether that is so."`
 	Scenarios scenariosCmd `cmd:"" help:"Show the scenarios, the arms and the cells of the matrix."`
 	Repro     reproCmd     `cmd:"" help:"Reproduce overflow behaviours by name."`
 	Kernel    kernelCmd    `cmd:"" help:"Build, list and remove the kernels that the guests boot."`

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+
+package campaign
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"wqfan/bench/model"
+	"wqfan/bench/result"
+	"wqfan/bench/scenario"
+)
+
+// What a queue loses is what queue theory says, and a drain rate that is not the
+// reader's is found out: taken for four times faster or slower than it is, the
+// same trials contradict the answer.
+func TestGuestSize(t *testing.T) {
+	o := options(t, "", scenario.Select{Kernels: []scenario.Variant{scenario.Base}, Scenarios: []string{scenario.Sizing}, CPUs: []int{1}})
+	const every = 20 * time.Millisecond
+	d := model.Demand{Burst: 200, Within: every.Seconds(), Loss: 0.005}
+	plan, err := scenario.Sizes("wq-base", []int{128, 224, 448}, 10_000, 200, every/200, every)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Plan, o.Mode = plan, result.ICount
+	dir, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := result.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var trials []model.Trial
+	for _, c := range run.Cells {
+		trials = append(trials, model.Trial{Size: int(c.Params.Queue), Errors: c.Account.Injected, Lost: c.Account.Lost()})
+	}
+	t.Logf("%+v", trials)
+	if wrong := model.Check(d, model.Reader{Every: every.Seconds()}, trials); len(wrong) > 0 {
+		t.Error(strings.Join(wrong, "; "))
+	}
+	for _, factor := range []float64{0.25, 4} {
+		if wrong := model.Check(d, model.Reader{Every: every.Seconds() * factor}, trials); len(wrong) == 0 {
+			t.Errorf("a reader that looks %g times as rarely stands", factor)
+		}
+	}
+}

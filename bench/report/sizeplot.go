@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+
+package report
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"wqfan/bench/model"
+	"wqfan/bench/result"
+)
+
+// sizing is the scenario of queues that a reader empties now and then.
+const sizing = "sizing"
+
+// sized returns the groups for which queue theory predicts the loss.
+func sized(d *data, m result.Mode) []*group {
+	return filter(inMode(d.groups[sizing], m), func(g *group) bool {
+		p := g.first().Params
+		return p.Every > 0 && p.Interval > 0 && p.Schedule == "poisson" && p.Queue > 0
+	})
+}
+
+// lostShare is the median over the boots of the share of the errors that was lost.
+func (g *group) lostShare() float64 { return (g.share(lostTold) + g.share(lostMute)) / 100 }
+
+// predictedLoss is what [model.Periodic] says of the group's load and a queue of
+// a size, with the standard error over its boots.
+func (g *group) predictedLoss(size int) (loss, stdErr float64) {
+	p := g.first().Params
+	rate, every := 1/float64(p.Interval), float64(p.Every)
+	return model.Periodic(rate, every, size, float64(p.Errors)*float64(len(g.cells))/(rate*every))
+}
+
+// sizeFigure shows the loss against the size of the queue, and the theory.
+func sizeFigure(d *data, m result.Mode, gs []*group) *figure {
+	type load struct{ interval, every int64 }
+	loadOf := func(g *group) load { p := g.first().Params; return load{p.Interval, p.Every} }
+	loads := distinct(gs, loadOf, func(a, b load) int { return int(a.interval*a.every - b.interval*b.every) })
+	sizes, shares := []float64{}, []float64{1}
+	for _, g := range gs {
+		sizes = append(sizes, float64(g.queue.size))
+		if s := g.lostShare(); s > 0 {
+			shares = append(shares, s)
+		}
+		shares = append(shares, 0.3/float64(g.burst))
+	}
+	var row []*plot.Plot
+	for _, l := range loads {
+		mine := filter(gs, func(g *group) bool { return loadOf(g) == l })
+		p := panel(fmt.Sprintf("%s errors/s, read every %s ms: %s at a time", figures3(1e9/float64(l.interval)), figures3(float64(l.every)/1e6), figures3(float64(l.every)/float64(l.interval))))
+		p.X.Label.Text = "records that the queue may hold"
+		p.Y.Label.Text = "share of the errors lost"
+		logAxis(&p.X, sizes)
+		logAxis(&p.Y, shares)
+		floor := p.Y.Min
+		var theory plotter.XYs
+		for x := p.X.Min; x <= p.X.Max; x *= 1.01 {
+			loss, _ := mine[0].predictedLoss(int(math.Round(x)))
+			theory = append(theory, plotter.XY{X: x, Y: max(floor, loss)})
+		}
+		p.Add(&plotter.Line{XYs: theory, LineStyle: theoryLine})
+		for _, a := range armsOf(mine) {
+			var seen plotter.XYs
+			for _, g := range ofArm(mine, a) {
+				seen = append(seen, plotter.XY{X: float64(g.queue.size), Y: max(floor, g.lostShare())})
+			}
+			addLine(p, a, nil, seen)
+		}
+		p.Y.Tick.Marker = plot.TickerFunc(func(lo, hi float64) []plot.Tick {
+			ticks := logTicks(lo*1.5, hi)
+			for i, t := range ticks {
+				if t.Label != "" {
+					ticks[i].Label = figures3(100*t.Value) + " %"
+				}
+			}
+			return append(ticks, plot.Tick{Value: lo, Label: "0"})
+		})
+		row = append(row, p)
+	}
+	rows := tile([][]*plot.Plot{row})
+	shareAxes(rows)
+	return &figure{
+		name: "size-" + string(m), panels: rows,
+		title:  fmt.Sprintf("Loss against the size of the queue, as predicted and as observed (%s)", m),
+		legend: append(armEntries(armsOf(gs), false), entry{"queue theory", func(c *draw.Canvas) { c.StrokeLine2(theoryLine, c.Min.X, c.Center().Y, c.Max.X, c.Center().Y) }}),
+		alt:    "Log-log: the share of the errors that was lost against the size of the queue, by channel, with the prediction of queue theory.",
+		notes: []string{fmt.Sprintf("%s. Errors at random (Poisson); the reader looks now and then and takes all there is.", d.kernelNote(gs)),
+			"Theory: E[(X-K)+]/E[X], X the errors between two looks. Nothing is fitted. " + bootsNote(gs)},
+	}
+}
+
+var theoryLine = draw.LineStyle{Color: grey, Width: 1.2, Dashes: []vg.Length{4, 2}}
+
+// sizes holds what was lost against what queue theory predicts.
+func (d *doc) sizes() {
+	for _, m := range modes {
+		gs := sized(d.data, m)
+		if len(gs) == 0 {
+			continue
+		}
+		d.para("## Size: how large a queue has to be")
+		d.para("Mode %s. Errors at random against a reader that looks now and then and takes all there is; predicted from those two rates alone, ± one standard error. `wqfan size` answers for other loads. %s", m, bootsNote(gs))
+		t := &table{heads: []string{"channel", "errors/s>", "read every", "queue>", "lost %>", "predicted %>", "agrees", "warnings"}}
+		slices.SortStableFunc(gs, func(a, b *group) int { return compareArms(a.arm, b.arm) })
+		for _, g := range gs {
+			p := g.first().Params
+			loss, stdErr := g.predictedLoss(int(p.Queue))
+			agrees := "yes"
+			if !model.Agrees(loss, stdErr, g.lostShare(), g.burst*uint64(len(g.cells))) {
+				agrees = "**no**"
+			}
+			t.add(g.arm, figures3(1e9/float64(p.Interval)), figures3(float64(p.Every)/1e6)+" ms", g.queue.String(), percent(100*g.lostShare()),
+				fmt.Sprintf("%s ± %s", percent(100*loss), percent(100*stdErr)), agrees, d.mark(g))
+		}
+		d.table(t)
+		d.embed("size-" + string(m))
+	}
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+
+package report
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"wqfan/bench/model"
+	"wqfan/bench/result"
+	"wqfan/bench/result/resulttest"
+	"wqfan/fserr"
+)
+
+// A loss that queue theory predicts agrees; one that it does not is marked.
+func TestSizes(t *testing.T) {
+	boot := resulttest.Boot(1)
+	cells := func(change float64) (out []result.Cell) {
+		for _, k := range []uint64{64, 128, 256, 512} {
+			const n = 20_000
+			loss, _ := model.Periodic(1./50_000, 20_000_000, int(k), 1)
+			lost := uint64(math.Round(min(1, loss*change) * n))
+			c := result.Cell{ID: fmt.Sprintf("sizing/queue=%d", k), Scenario: sizing, Arm: "wq-base", FS: "ext4", CPUs: 1, Boot: boot.ID, Point: fmt.Sprintf("queue=%d gap=50us every=20ms", k)}
+			c.Params = result.Params{Errors: n, Schedule: "poisson", Interval: 50_000, Every: 20_000_000, Queue: k, Reader: "live"}
+			c.Account = fserr.Account{Injected: n, Detailed: n - lost, Signalled: lost}
+			out = append(out, c)
+		}
+		return out
+	}
+	right := record(t, []result.Boot{boot}, cells(1), nil)
+	if md := write(t, right); strings.Count(md, "| yes ") != 4 || strings.Contains(md, "**no**") {
+		t.Error(md)
+	}
+	if _, ok := tree(t, right)[plotDir+"/size-icount.png"]; !ok {
+		t.Error("no plot")
+	}
+	if md := write(t, record(t, []result.Boot{boot}, cells(0.5), nil)); !strings.Contains(md, "**no**") {
+		t.Error("half of the predicted loss agrees")
+	}
+}

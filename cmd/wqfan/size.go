@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"wqfan/bench/campaign"
+	"wqfan/bench/guest"
+	"wqfan/bench/kernel"
+	"wqfan/bench/model"
+	"wqfan/bench/result"
+	"wqfan/bench/scenario"
+	"wqfan/bench/stat"
+)
+
+type sizeCmd struct {
+	Burst  int           `help:"Errors that come at once, or nearly." required:"" placeholder:"N"`
+	Within time.Duration `help:"Guest time in which they come." required:"" placeholder:"T"`
+	Loss   float64       `help:"Share of them that may be lost, below 1." required:"" placeholder:"SHARE"`
+	Arm    string        `help:"Whose queue: wq, or wq-base for mainline's." enum:"wq,wq-base" default:"wq"`
+	From   string        `help:"Take the reader's drain rate and its longest stall from the live readers of this run." type:"existingdir" placeholder:"DIR"`
+	Drain  float64       `help:"Records that the reader takes in a second of guest time, instead of the run's." placeholder:"RATE"`
+	Stall  time.Duration `help:"The longest that the reader stands still, instead of the run's." placeholder:"D"`
+	Every  time.Duration `help:"The reader looks that often, and then takes all there is." placeholder:"D"`
+	Check  bool          `help:"Try half the answer, the answer and twice the answer in a guest that counts instructions. Exits with 1 where they contradict it."`
+	Kernel string        `help:"Boot this bzImage for the check instead of building one." type:"existingfile" placeholder:"FILE"`
+	Out    string        `help:"Directory of the check's record; a new one below reports/local where empty." placeholder:"DIR"`
+}
+
+// notesOfAPage is what watch_queue rounds sizes up to
+// (WATCH_QUEUE_NOTES_PER_PAGE, kernel/watch_queue.c), and mostNotes its limit in
+// mainline (WATCH_QUEUE_NOTES_MAX).
+const (
+	notesOfAPage = 32
+	mostNotes    = 512
+)
+
+func (s *sizeCmd) Run(ctx context.Context) error {
+	if s.Burst < 1 || s.Within <= 0 || s.Loss < 0 || s.Loss >= 1 || s.Drain < 0 || s.Stall < 0 || s.Every < 0 {
+		return usage(errors.New("--burst and --within are above zero, --loss is a share below 1, and nothing is negative"))
+	}
+	d := model.Demand{Burst: s.Burst, Within: s.Within.Seconds(), Loss: s.Loss}
+	r := model.Reader{Every: s.Every.Seconds(), Rate: s.Drain, Stall: s.Stall.Seconds()}
+	if s.From != "" {
+		run, err := result.Load(s.From)
+		if err != nil {
+			return &guest.Error{Kind: guest.RunnerFailed, Err: err}
+		}
+		drain, err := stat.DrainOf(run, s.Arm)
+		if err != nil {
+			return usage(err)
+		}
+		fmt.Printf("%s, %d cells of %s in which the reader was behind: it took %.0f records a second, and stood still for %v at most\n",
+			s.From, drain.Cells, s.Arm, drain.Rate, seconds(drain.Stall))
+		if r.Rate == 0 {
+			r.Rate = drain.Rate
+		}
+		if s.Stall == 0 {
+			r.Stall = drain.Stall
+		}
+	}
+	answers := model.Answers(d, r)
+	if len(answers) == 0 {
+		return usage(errors.New("nothing is known of the reader: --from a run, --drain and --stall, or --every"))
+	}
+	for _, a := range answers {
+		fmt.Printf("%s: %s. Assumed: %s.\n", a.Model, size(a.Size), a.Assumes)
+	}
+	k := answers[0].Size
+	if k == model.Unreachable {
+		return nil
+	}
+	k = roundUp(k)
+	reach := "reachable with"
+	if k > mostNotes {
+		reach = "not reachable with"
+	}
+	fmt.Printf("So: a queue of %d notes, %s mainline's %d.\n", k, reach, mostNotes)
+	if !s.Check {
+		return nil
+	}
+	return s.check(ctx, d, r, k)
+}
+
+// check tries the answer in a guest.
+func (s *sizeCmd) check(ctx context.Context, d model.Demand, r model.Reader, k int) error {
+	if s.Arm == "wq-base" && 2*k > mostNotes {
+		return usage(fmt.Errorf("%d notes cannot be tried: mainline's queue has %d at most; --arm wq has more", 2*k, mostNotes))
+	}
+	sizes := []int{k, roundUp(2 * k)}
+	if half := roundUp(k / 2); half < k {
+		sizes = append([]int{half}, sizes...)
+	}
+	const bursts = 50
+	apart := s.Within / time.Duration(s.Burst)
+	plan, err := scenario.Sizes(s.Arm, sizes, uint64(bursts*s.Burst), uint64(s.Burst), apart, s.Every)
+	if err != nil {
+		return usage(err)
+	}
+	v := plan.Boots[0].Kernel
+	o := campaign.Options{Plan: plan, Kernels: map[scenario.Variant]campaign.Kernel{v: {Image: s.Kernel, Record: result.Kernel{Variant: "given"}}}, Name: "size",
+		Mode: result.ICount, MemMiB: 1024, Dir: s.Out, Parent: "reports/local", Command: os.Args[1:], Timeout: 30 * time.Minute}
+	if s.Kernel == "" {
+		im, err := kernel.Build(ctx, kernel.Options{Variant: string(v), Progress: kernel.NewProgress(os.Stderr)})
+		if err != nil {
+			return noKernel(ctx, err)
+		}
+		o.Kernels[v] = campaign.Kernel{Image: im.Path, Record: recordOf(im)}
+	}
+	show := newMeter(plan.Cells())
+	o.Say, o.Step = show.say, show.step
+	dir, err := campaign.Run(ctx, o)
+	show.finish()
+	if err != nil {
+		return err
+	}
+	run, err := result.Load(dir)
+	if err != nil {
+		return &guest.Error{Kind: guest.RunnerFailed, Err: err}
+	}
+	var trials []model.Trial
+	for i := range run.Cells {
+		c := &run.Cells[i]
+		t := model.Trial{Size: int(c.Params.Queue), Errors: c.Account.Injected, Lost: c.Account.Lost()}
+		predicted, stdErr := model.Predicted(d, r, t.Size, float64(t.Errors))
+		fmt.Printf("queue %5d: lost %.4f of %d, predicted %.4f ± %.4f\n", t.Size, t.Observed(), t.Errors, predicted, stdErr)
+		trials = append(trials, t)
+	}
+	if err := finish(ctx, dir); err != nil {
+		return err
+	}
+	if wrong := model.Check(d, r, trials); len(wrong) > 0 {
+		return &guest.Error{Kind: guest.Failed, Msg: strings.Join(wrong, "; ")}
+	}
+	fmt.Println("The answer stands.")
+	return nil
+}
+
+// roundUp is the size that watch_queue makes of k notes.
+func roundUp(k int) int { return max(1, (k+notesOfAPage-1)/notesOfAPage) * notesOfAPage }
+
+func size(k int) string {
+	if k == model.Unreachable {
+		return "no queue is large enough"
+	}
+	return fmt.Sprintf("%d records", k)
+}
+
+func seconds(s float64) time.Duration {
+	return time.Duration(s * float64(time.Second)).Round(time.Microsecond)
+}
