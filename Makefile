@@ -4,6 +4,7 @@
 export CGO_ENABLED = 0
 
 FUZZTIME ?= 10s
+RACETIME ?= 20s
 BASE ?= 7.2
 SHELL = /bin/sh
 
@@ -42,6 +43,14 @@ kernel: prerequisites bin/wqfan ## build the kernels that test and bench boot, u
 	bin/wqfan kernel build
 	bin/wqfan kernel build --variant base
 	bin/wqfan kernel build --variant stock
+	bin/wqfan kernel build --variant kunit
+
+races: prerequisites bin/wqfan ## the series' tests under KASAN and lockdep, each race for RACETIME (20s)
+	bin/wqfan kernel build --variant debug
+	go test -timeout 24h -run '^TestDebug$$' ./kernel-patches -v -races $(RACETIME)
+
+series-test: prerequisites ## look before and with each patch for what it is for: builds two dozen kernels
+	go test -timeout 24h -run '^TestSeries$$' ./kernel-patches -v -series
 
 series-check: prerequisites bin/wqfan ## how each patch fares on BASE (7.2): a version, a directory or a tarball
 	bin/wqfan kernel check $(BASE)

@@ -28,9 +28,9 @@ type PatchCheck struct {
 	Name   string
 	Offset int      // the most lines that a hunk has moved, if it is not loose
 	Loose  bool     // applies with one line of context
-	Failed []string // hunks that do not apply: "fs/pipe.c hunk 3 (line 412)"; the others are applied
+	Failed []string // hunks that do not apply: "fs/pipe.c hunk 3"; the others are applied
 	Built  []string // objects of the files it touches that compile
-	Broken []string // objects that do not, each with its first error; none is tried once a hunk has failed
+	Broken []string // objects that do not, each with its first error; none is tried once a hunk of the kernel has failed
 }
 
 // CheckBase applies the series to a tree: a directory, a tarball, or a version
@@ -130,7 +130,7 @@ func (b *builder) check(ctx context.Context, s source) (*Check, error) {
 		if err != nil {
 			return nil, err
 		}
-		failed = failed || len(pc.Failed) > 0
+		failed = failed || slices.ContainsFunc(pc.Failed, compiled)
 		if !failed {
 			if err := m.objectsOf(ctx, p, &pc); err != nil {
 				return nil, err
@@ -139,6 +139,11 @@ func (b *builder) check(ctx context.Context, s source) (*Check, error) {
 		c.Patches = append(c.Patches, pc)
 	}
 	return c, nil
+}
+
+// compiled tells whether a file is part of the kernel.
+func compiled(file string) bool {
+	return !strings.HasPrefix(file, "Documentation/") && !strings.HasPrefix(file, "tools/")
 }
 
 var (

@@ -23,7 +23,7 @@ import (
 const (
 	EXT4Env    = "WQFAN_EXT4"    // a mounted ext4 filesystem
 	XFSEnv     = "WQFAN_XFS"     // a mounted XFS filesystem
-	SamplesEnv = "WQFAN_SAMPLES" // a folder with fs-monitor, watch_test and fserror_watch_test
+	SamplesEnv = "WQFAN_SAMPLES" // a folder with fs-monitor and watch_test
 	VariantEnv = "WQFAN_VARIANT" // patched, base or stock
 )
 
@@ -83,11 +83,7 @@ func Series(t testing.TB) {
 //go:embed testdata/linebuffered.c
 var lineBuffered []byte
 
-// selftest is the series' own test (tools/testing/selftests, KTAP).
-const selftest = "tools/testing/selftests/filesystems/fserror_watch/fserror_watch_test.c"
-
-// programs compiles the kernel's own readers, and its own test where the kernel
-// has it, from the kernel's source.
+// programs compiles the kernel's own readers from its source.
 func programs(t *testing.T, im *kernel.Image) []guest.File {
 	t.Helper()
 	need.Programs(t, "cc")
@@ -96,16 +92,11 @@ func programs(t *testing.T, im *kernel.Image) []guest.File {
 	if err := os.WriteFile(helper, lineBuffered, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	sources := []string{"samples/fanotify/fs-monitor.c", "samples/watch_queue/watch_test.c"}
-	if len(im.Patches) > 0 {
-		sources = append(sources, selftest)
-	}
 	var files []guest.File
-	for _, src := range sources {
+	for _, src := range []string{"samples/fanotify/fs-monitor.c", "samples/watch_queue/watch_test.c"} {
 		name := strings.TrimSuffix(filepath.Base(src), ".c")
 		bin := filepath.Join(dir, name)
-		cmd := exec.CommandContext(t.Context(), "cc", "-static", "-O2", "-isystem", im.Headers(),
-			"-I", im.File("tools/testing/selftests"), "-o", bin, im.File(src), helper)
+		cmd := exec.CommandContext(t.Context(), "cc", "-static", "-O2", "-isystem", im.Headers(), "-o", bin, im.File(src), helper)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v\n%s", cmd, err, out)
 		}

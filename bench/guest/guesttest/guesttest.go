@@ -56,6 +56,8 @@ type Options struct {
 	Timeout time.Duration
 	// Warnings allows the kernel to warn.
 	Warnings bool
+	// Say is called with the output of each test that ran, by name.
+	Say func(test string, lines []string)
 }
 
 // Kernel returns the path of the kernel that WQFAN_KERNEL names. Without one the
@@ -149,6 +151,9 @@ func Run(t *testing.T, o Options) {
 	})
 	p.flush()
 	for _, test := range p.top.children {
+		if o.Say != nil {
+			o.Say(test.short(), test.output)
+		}
 		report(t, test)
 	}
 	judge(t, o, &p, out, err)

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+
+package patches_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"wqfan/bench/guest"
+	"wqfan/bench/guest/guesttest"
+	"wqfan/bench/kernel"
+	"wqfan/internal/need"
+)
+
+// races is how long each race of TestDebug runs.
+var races = flag.Duration("races", 0, "run all tests on the debug kernel, and each race for so long")
+
+// testsDir is where the tests are in the guest.
+const testsDir = "/selftests"
+
+// The whole series passes its own tests. TestDebug has both filesystems and both
+// numbers of CPUs; here that would take too long.
+func TestPatched(t *testing.T) {
+	im := image(t, kernel.Options{})
+	tests := compile(t, im)
+	for i, fs := range []string{"xfs", "ext4"} {
+		t.Run(fmt.Sprintf("%s/cpus=%d", fs, i+1), func(t *testing.T) {
+			boot(t, guesttest.Options{Kernel: im.Path, Run: "^TestGuestSelftests$", CPUs: i + 1, Files: tests, FS: []string{fs}})
+		})
+	}
+}
+
+func TestKUnit(t *testing.T) {
+	im := image(t, kernel.Options{Variant: "kunit"})
+	boot(t, guesttest.Options{Kernel: im.Path, Run: "^TestGuestKUnit$", FS: []string{"ext4"}})
+}
+
+// Nothing that the kernel can find out about itself goes wrong, however long the
+// races last.
+func TestDebug(t *testing.T) {
+	if *races == 0 {
+		t.Skip("takes long: make races")
+	}
+	im := image(t, kernel.Options{Variant: "debug"})
+	tests := compile(t, im)
+	for _, cpus := range []int{1, 4} {
+		t.Run(fmt.Sprintf("cpus=%d", cpus), func(t *testing.T) {
+			const number, filesystems = 8, 2
+			boot(t, guesttest.Options{
+				Kernel: im.Path, Run: "^TestGuest", CPUs: cpus, MemMiB: 1024, Files: tests,
+				Env:     map[string]string{"FSERROR_RACE_MS": fmt.Sprint(races.Milliseconds())},
+				Timeout: 30*time.Minute + number*filesystems*2**races,
+			})
+		})
+	}
+}
+
+// image finds a built kernel.
+func image(t *testing.T, o kernel.Options) *kernel.Image {
+	t.Helper()
+	if need.InGuest() {
+		t.Skip("this is the host's side of the test")
+	}
+	if testing.Short() {
+		t.Skip("boots a guest")
+	}
+	im, err := kernel.Find(t.Context(), o)
+	if err != nil {
+		need.Missing(t, "needs the %s kernel: %v", o.Variant, err)
+	}
+	return im
+}
+
+// compile makes the selftests that an image's kernel has.
+func compile(t *testing.T, im *kernel.Image) []guest.File {
+	t.Helper()
+	need.Programs(t, "cc")
+	dir := t.TempDir()
+	var files []guest.File
+	root := im.File("tools/testing/selftests")
+	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.c") {
+			return err
+		}
+		name := strings.TrimSuffix(filepath.Base(path), ".c")
+		bin := filepath.Join(dir, name)
+		cmd := exec.CommandContext(t.Context(), "cc", "-static", "-O2", "-isystem", im.Headers(), "-I", root, "-o", bin, path)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%v: %w\n%s", cmd, err, out)
+		}
+		files = append(files, guest.File{Path: filepath.Join(testsDir, name), Host: bin})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// scratch is the serial of the disk that tests may mount and spoil.
+const scratch = "scratch"
+
+// boot runs the guest's side of the tests.
+func boot(t *testing.T, o guesttest.Options) {
+	t.Helper()
+	disk, err := guest.Image{FS: "ext4"}.Create(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Disks = []guest.Disk{{Image: disk, Serial: scratch}}
+	guesttest.Run(t, o)
+}
+
+// The selftests pass on each filesystem.
+func TestGuestSelftests(t *testing.T) {
+	need.Guest(t)
+	programs, err := filepath.Glob(testsDir + "/*")
+	if err != nil || len(programs) == 0 {
+		t.Fatalf("no programs in %s: %v", testsDir, err)
+	}
+	mounts, err := filepath.Glob("/mnt/*")
+	if err != nil || len(mounts) == 0 {
+		t.Fatalf("nothing is mounted: %v", err)
+	}
+	device, err := guest.FindDisk(scratch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, program := range programs {
+		for _, dir := range mounts {
+			t.Run(filepath.Base(program)+"/"+filepath.Base(dir), func(t *testing.T) {
+				cmd := exec.CommandContext(t.Context(), program)
+				cmd.Env = append(os.Environ(), "FSERROR_TEST_DIR="+dir, "FSERROR_SCRATCH_DEV="+device)
+				out, err := cmd.CombinedOutput()
+				report(t, out)
+				if err != nil {
+					t.Errorf("%v: %v\n%s", cmd, err, out)
+				}
+			})
+		}
+	}
+}
+
+// KUnit's tests have passed while the kernel booted.
+func TestGuestKUnit(t *testing.T) {
+	need.Guest(t)
+	out, err := os.ReadFile("/sys/kernel/debug/kunit/watch_queue/results")
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skip("needs the kunit kernel")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	report(t, out)
+}
+
+// verdict is what KTAP has for a test: "ok 1 name # SKIP why". Names of KUnit's
+// suites are indented less than those of their tests.
+var verdict = regexp.MustCompile(`(?m)^\s*(not )?ok \d+ (?:- )?(\S+)(?:.*# (SKIP.*))?`)
+
+// report makes subtests of KTAP; none of them may be skipped.
+func report(t *testing.T, ktap []byte) {
+	t.Helper()
+	results := verdict.FindAllSubmatch(ktap, -1)
+	for _, m := range results {
+		t.Run(string(m[2]), func(t *testing.T) {
+			if m[1] != nil || m[3] != nil {
+				t.Errorf("%s", m[0])
+			}
+		})
+	}
+	if len(results) == 0 || t.Failed() {
+		t.Errorf("%d results:\n%s", len(results), bytes.TrimSpace(ktap))
+	}
+}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT
+
+package patches_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"text/tabwriter"
+
+	"wqfan/bench/guest"
+	"wqfan/bench/guest/guesttest"
+	"wqfan/bench/kernel"
+	"wqfan/internal/need"
+	patches "wqfan/kernel-patches"
+)
+
+// shown says where each patch can be seen to do what it is for, by its name
+// without the number: a test that fails on the kernel before it and passes on the
+// one with it, or why there is none.
+var shown = []struct {
+	patch string
+	test  string // "program test"
+	none  string
+}{
+	{"watch_queue-allow-posting-with-interrupts-disabled", "", "nothing posts with interrupts off before the injector; then: fserror_watch context"},
+	{"watch_queue-don-t-overlay-a-watch-s-ID-with-its-RCU-", "", "the race is too narrow to hit at will"},
+	{"watch_queue-count-what-each-watch-posts-filters-and-", "watch_queue_test counts", ""},
+	{"fanotify-count-queued-merged-and-dropped-error-event", "", "needs the injector; then: fanotify_error merge_full"},
+	{"fserror-tell-callers-whether-a-report-was-accepted", "", "for the injector, which has it in its result"},
+	{"watch_queue-make-the-removal-record-a-watch-s-last", "", "a race; fserror_race unmount"},
+	{"fserror-notify-pipes-of-filesystem-errors", "", "needs the injector: with the next"},
+	{"fserror-add-an-error-injector", "fserror_watch_test records", ""},
+	{"selftests-filesystems-watch-filesystem-errors-throug", "", "tests"},
+	{"watch_queue-honour-all-subtypes-in-filters", "", "no source has such a subtype; KUnit: watch_queue_test_subtypes"},
+	{"watch_queue-don-t-hide-or-forget-a-loss", "fserror_watch_test poll_loss", ""},
+	{"watch_queue-keep-notes-in-a-ring-of-their-own", "fserror_watch_test whole_records", ""},
+	{"watch_queue-allow-more-than-512-notes", "fserror_watch_test size", ""},
+	{"watch_queue-tell-how-much-has-been-lost-and-by-whom-", "fserror_watch_test loss_count", ""},
+	{"watch_queue-show-the-high-water-mark", "fserror_watch_test overflow", ""},
+	{"watch_queue-filter-filesystem-errors-by-what-they-ar", "fserror_watch_test fs_filter", ""},
+	{"watch_queue-let-slots-be-reserved-for-some-notificat", "fserror_watch_test reserve", ""},
+	{"watch_queue-post-notifications-that-are-longer-than-", "", "has no source before the records' patch; KUnit: watch_queue_test_chain_*"},
+	{"fserror-carry-a-filesystem-specific-record", "", "nobody is told of it before the records' patches"},
+	{"ext4-tell-fserror-which-block-inode-and-function", "", "as above"},
+	{"xfs-tell-fserror-what-is-sick", "", "as above"},
+	{"fserror-let-a-pipe-watch-the-errors-of-a-single-file", "fserror_watch_test file", ""},
+	{"security-add-a-hook-for-watching-filesystem-errors", "", "needs an LSM that uses it"},
+	{"fserror-inject-filesystem-specific-records-and-from-", "fserror_watch_test blob", ""},
+	{"fserror-say-where-an-error-was-noticed-to-those-who-", "fserror_watch_test location", ""},
+	{"selinux-check-who-watches-filesystem-errors", "", "needs a policy"},
+	{"fsnotify-pass-on-the-filesystem-specific-record-of-a", "", "for the next two"},
+	{"fanotify-report-filesystem-errors-in-detail", "fanotify_error_test detail", ""},
+	{"fanotify-report-the-filesystem-s-own-record-of-an-er", "fanotify_error_test record", ""},
+	{"fanotify-allow-marking-inodes-for-their-errors", "fanotify_error_test inode_unprivileged", ""},
+	{"fanotify-optionally-merge-events-when-the-queue-is-f", "fanotify_error_test merge_full", ""},
+	{"fanotify-optionally-report-how-many-events-were-drop", "fanotify_error_test overflow_count", ""},
+	{"fanotify-optionally-report-where-an-error-was-notice", "fanotify_error_test location", ""},
+	{"fserror-post-filesystem-specific-records-to-pipes", "fserror_watch_test record_parts", ""},
+	{"watch_queue-add-KUnit-tests", "", "tests"},
+	{"fserror-do-nothing-that-nobody-waits-for", "", "no new behaviour: fewer instructions"},
+	{"fserror-watch_queue-post-with-fewer-instructions", "", "no new behaviour: fewer instructions"},
+	{"selftests-test-what-watch-queues-are-to-those-who-wa", "", "tests"},
+	{"selftests-filesystems-race-those-who-watch-filesyste", "", "tests"},
+}
+
+// names are the patches of the series without the cover letter.
+func names(t *testing.T) []string {
+	t.Helper()
+	names, err := fs.Glob(patches.FS, "*.patch")
+	if err != nil || len(names) < 2 {
+		t.Fatalf("no series: %v, %v", names, err)
+	}
+	return names[1:]
+}
+
+// lookup finds what shows a patch.
+func lookup(t *testing.T, name string) (test, none string) {
+	t.Helper()
+	_, slug, _ := strings.Cut(strings.TrimSuffix(name, ".patch"), "-")
+	for _, s := range shown {
+		if s.patch == slug {
+			return s.test, s.none
+		}
+	}
+	t.Errorf("series_test.go does not say what shows %s", name)
+	return "", ""
+}
+
+// Each patch is in the table.
+func TestShown(t *testing.T) {
+	for _, name := range names(t) {
+		lookup(t, name)
+	}
+}
+
+var series = flag.Bool("series", false, "build the kernels before and with each patch, and look for what it is for")
+
+// seriesTable is what TestSeries found out, beside the patches.
+const seriesTable = "series.txt"
+
+// What a patch is for is not there before it. This builds some two dozen kernels.
+func TestSeries(t *testing.T) {
+	if !*series {
+		t.Skip("builds many kernels: make series-test")
+	}
+	all := names(t)
+	whole := compile(t, build(t, len(all)))
+	var table bytes.Buffer
+	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "patch\tbefore\twith\tby")
+	for i, name := range all {
+		n := i + 1
+		shows, none := lookup(t, name)
+		name = strings.TrimSuffix(name, ".patch")
+		if shows == "" {
+			fmt.Fprintf(w, "%s\t-\t-\t%s\n", name, none)
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			program, test, _ := strings.Cut(shows, " ")
+			with := build(t, n)
+			// As it was with the patch: later patches change what it expects.
+			bin := find(compile(t, with), program)
+			if bin == nil { // it came later, with the first tests or the last ones
+				bin = find(compile(t, build(t, max(n, 9))), program)
+			}
+			if bin == nil {
+				bin = find(whole, program)
+			}
+			before, after := try(t, build(t, n-1), bin, test), try(t, with, bin, test)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", name, before, after, shows)
+			if before == "ok" || after != "ok" {
+				t.Errorf("%s: %s before, %s with the patch", shows, before, after)
+			}
+		})
+	}
+	w.Flush()
+	if err := os.WriteFile(seriesTable, table.Bytes(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// build makes the kernel with the first n patches, 0 being stock.
+func build(t *testing.T, n int) *kernel.Image {
+	t.Helper()
+	o := kernel.Options{Upto: n, Progress: kernel.NewProgress(os.Stderr)}
+	if n == 0 {
+		o.Variant = "stock"
+	}
+	im, err := kernel.Build(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return im
+}
+
+func find(tests []guest.File, program string) []guest.File {
+	for _, f := range tests {
+		if filepath.Base(f.Path) == program {
+			return []guest.File{f}
+		}
+	}
+	return nil
+}
+
+// try runs one test of a program on a kernel: "ok", "not ok" or "skip".
+func try(t *testing.T, im *kernel.Image, program []guest.File, test string) string {
+	t.Helper()
+	if program == nil {
+		t.Fatalf("no program has the test %s", test)
+	}
+	verdict := "nothing"
+	boot(t, guesttest.Options{
+		Kernel: im.Path, Run: "^TestGuestOne$", CPUs: 2, FS: []string{"ext4"}, Files: program,
+		Env: map[string]string{"WQFAN_TEST": test},
+		Say: func(_ string, lines []string) {
+			for _, l := range lines {
+				if _, v, ok := strings.Cut(l, ": verdict: "); ok {
+					verdict = v
+				}
+			}
+		},
+	})
+	return verdict
+}
+
+// TestGuestOne says what becomes of one test.
+func TestGuestOne(t *testing.T) {
+	need.Guest(t)
+	test := os.Getenv("WQFAN_TEST")
+	if test == "" {
+		t.Skip("TestSeries names a test")
+	}
+	programs, err := filepath.Glob(testsDir + "/*")
+	if err != nil || len(programs) != 1 {
+		t.Fatalf("programs %v, %v, want one", programs, err)
+	}
+	cmd := exec.CommandContext(t.Context(), programs[0], "-t", test)
+	cmd.Env = append(os.Environ(), "FSERROR_TEST_DIR=/mnt/ext4")
+	out, _ := cmd.CombinedOutput() // its failure is a finding
+	m := verdict.FindSubmatch(out)
+	switch {
+	case m == nil:
+		t.Fatalf("%v: no result:\n%s", cmd, out)
+	case m[3] != nil:
+		t.Log("verdict: skip")
+	case m[1] != nil:
+		t.Log("verdict: not ok")
+	default:
+		t.Log("verdict: ok")
+	}
+	t.Logf("%s", out)
+}
