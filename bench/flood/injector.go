@@ -201,6 +201,10 @@ func writeInterruptibly(ctx context.Context, f *os.File, cmd string) error {
 			return
 		}
 		tid <- unix.Gettid()
+		if err := untilPhase(); err != nil {
+			done <- err
+			return
+		}
 		_, err := unix.Write(fd, []byte(cmd))
 		done <- os.NewSyscallError("write", err)
 	}()
@@ -221,6 +225,22 @@ func writeInterruptibly(ctx context.Context, f *os.File, cmd string) error {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+}
+
+// phase is a multiple of every length that a kernel's tick may have. The tick
+// falls on multiples of its length: floods that begin on those of phase meet it
+// alike, in this boot and in another, and not by the accident of when they began.
+const phase = 20 * time.Millisecond
+
+// untilPhase sleeps until CLOCK_MONOTONIC is a multiple of phase.
+func untilPhase() error {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		return os.NewSyscallError("clock_gettime", err)
+	}
+	at := unix.NsecToTimespec((ts.Nano()/int64(phase) + 1) * int64(phase))
+	// EINTR is the signal that ends the flood, which has not begun then.
+	return os.NewSyscallError("clock_nanosleep", unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &at, nil))
 }
 
 func parseReport(b []byte) (Report, error) {
