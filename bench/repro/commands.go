@@ -53,8 +53,8 @@ var vocabulary = map[string]*command{
 		min: 1, max: 1, run: func(s *stage, st step) error { return s.mount(st.args[0]) }},
 	"unmount": {usage: "unmount FS", about: "unmount it",
 		min: 1, max: 1, run: onFS((*stage).unmount)},
-	"group": {usage: "group G [max=N] [buffer=BYTES] [unlimited]", about: "open a fanotify group; max is fs.fanotify.max_queued_events for it",
-		min: 1, max: 1, options: []string{"max=", "buffer=", "unlimited"}, run: (*stage).openGroup},
+	"group": {usage: "group G [max=N] [buffer=BYTES] [unlimited] [detailed] [merge-when-full] [count-losses]", about: "open a fanotify group; max is fs.fanotify.max_queued_events for it",
+		min: 1, max: 1, options: []string{"max=", "buffer=", "unlimited", "detailed", "merge-when-full", "count-losses"}, run: (*stage).openGroup},
 	"mark": {usage: "mark G FS", about: "have the group told of the errors of a filesystem",
 		min: 2, max: 2, run: (*stage).mark},
 	"opens": {usage: "opens G FS N", about: "open N files of FS, and have the group told of each",
@@ -168,7 +168,10 @@ func (s *stage) openGroup(st step) error {
 	}
 	var g *fan.Group
 	open := func() (err error) {
-		g, err = fan.Open(fan.Config{BufferSize: buffer, Unlimited: st.has("unlimited")})
+		g, err = fan.Open(fan.Config{
+			BufferSize: buffer, Unlimited: st.has("unlimited"), Detailed: st.has("detailed"),
+			MergeWhenFull: st.has("merge-when-full"), OverflowCount: st.has("count-losses"),
+		})
 		return err
 	}
 	if limit, ok := st.options["max"]; ok {
