@@ -35,7 +35,7 @@ type command struct {
 
 const many = 1 << 10
 
-// vocabulary is made by init because Vocabulary's own documentation is in it.
+// vocabulary is what scripts are written in; CONTRIBUTING.md has it as a table.
 var vocabulary = map[string]*command{
 	"needs": {usage: "needs [cpus=N] [linux=V] [guest] [injector]", about: "the behaviour is not applicable without",
 		options: []string{"cpus=", "linux=", "guest", "injector"}, run: (*stage).needs},
@@ -82,16 +82,6 @@ var vocabulary = map[string]*command{
 		min: 2, max: 2, run: onChannel((*stage).tally)},
 	"close": {usage: "close NAME", about: "close a group or queue, and print whether something was unread",
 		min: 1, max: 1, run: onChannel((*stage).close)},
-}
-
-// Vocabulary returns the usage of each command and what it does, in the order of
-// their names.
-func Vocabulary() [][2]string {
-	var all [][2]string
-	for _, name := range slices.Sorted(maps.Keys(vocabulary)) {
-		all = append(all, [2]string{vocabulary[name].usage, vocabulary[name].about})
-	}
-	return all
 }
 
 // onFS gives a command the filesystem that its first argument names.
@@ -677,7 +667,7 @@ func (s *stage) tally(c *channel, st step) error {
 	if err != nil {
 		return err
 	}
-	s.note("told of %d of %d, and of losses in %s that count %d", c.told, sent, plural(c.losses, "record"), c.lost)
+	s.note("read so far: %d of %d; loss records: %d, which count %d", c.told, sent, c.losses, c.lost)
 	answer := "fewer, and that something was lost"
 	switch told := int(c.told); {
 	case told == sent:

@@ -30,7 +30,7 @@
 // What the script prints is compared with the two sections: it is the
 // behaviour, or it is what a fixed kernel does, or it is neither. Where the
 // patch is something to ask for, a section remedy is a second script that does,
-// and remedied is what that prints. [Vocabulary] lists the commands. What a
+// and remedied is what that prints. CONTRIBUTING.md lists the commands. What a
 // kernel or a machine lacks makes a behaviour not applicable, in the words of
 // the command that needed it.
 //

@@ -34,6 +34,9 @@ func (k *KTAP) Result(r Result) error {
 		}
 	}
 	tell("%s", r.Title)
+	if k.Verbose {
+		tell("%s", r.About)
+	}
 	k.tellRun(tell, r.Run)
 	if len(r.Want) > 0 {
 		tell("where it reproduces, that is:\n  %s", strings.Join(r.Want, "\n  "))
@@ -58,7 +61,7 @@ func (k *KTAP) Result(r Result) error {
 		status, why = "not ok", "error: "+r.Err
 	case r.Verdict == NotApplicable:
 		why = "SKIP not applicable: " + r.Reason
-	case r.Fixed:
+	case r.AsFixed:
 		status, why = "not ok", "XFAIL not reproduced, as on a fixed kernel: "+r.Reason
 	case r.Verdict == NotReproduced:
 		status, why = "not ok", "not reproduced: "+r.Reason
@@ -68,6 +71,25 @@ func (k *KTAP) Result(r Result) error {
 	fmt.Fprintf(&b, "%s %d %s # %s\n", status, k.n, r.Name, strings.ReplaceAll(why, "\n", "; "))
 	_, err := io.WriteString(k.W, b.String())
 	return err
+}
+
+// String is the paragraphs behind the title, in lines of at most 92 characters.
+func (a About) String() string {
+	var b strings.Builder
+	for _, p := range []struct{ label, text string }{{"Shows", a.Shows}, {"Kernels", a.Kernels}, {"Fixed", a.Fixed}} {
+		b.WriteString(p.label + ":")
+		column := len(p.label) + 1
+		for _, word := range strings.Fields(p.text) {
+			if column+1+len(word) > 92 {
+				b.WriteString("\n   ")
+				column = 3
+			}
+			b.WriteString(" " + word)
+			column += 1 + len(word)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
 }
 
 // tellRun tells what a script printed, or all that it did.

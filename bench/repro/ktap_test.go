@@ -4,6 +4,7 @@ package repro
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"wqfan/internal/golden"
@@ -18,16 +19,20 @@ func TestKTAP(t *testing.T) {
 			{Script: "read g", Notes: []string{"read: lost count=unknown"}, Printed: []string{"read g: nothing"}},
 		},
 	}
-	results := []Result{
-		{Name: "fan-a", Title: "A.", Verdict: Reproduced, Run: run},
-		{Name: "fan-b", Title: "B.", Verdict: NotReproduced, Fixed: true, Reason: "a patch.", Run: run},
-		{Name: "fan-c", Title: "C.", Verdict: NotApplicable, Reason: "no kernel\nto speak of"},
-		{Name: "fan-d", Title: "D.", Verdict: NotReproduced, Reason: "the kernel does something else", Want: []string{"read g: 1", "read g: 2"}, Run: run},
-		{Name: "fan-e", Title: "E.", Err: "mount fs: no such device"},
-		{Name: "fan-f", Title: "F.", Verdict: Reproduced, Run: run, Remedy: &Remedy{Shown: true, Run: run}},
-		{Name: "fan-g", Title: "G.", Verdict: Reproduced, Run: run, Remedy: &Remedy{Reason: "the kernel lacks a patch"}},
-		{Name: "fan-h", Title: "H.", Verdict: Reproduced, Run: run, Remedy: &Remedy{Want: []string{"read g: lost: 1"}, Run: run}},
+	about := func(name, title string) About {
+		return About{Name: name, Title: title, Shows: "this.", Kernels: "all.", Fixed: "never."}
 	}
+	results := []Result{
+		{About: about("fan-a", "A."), Verdict: Reproduced, Run: run},
+		{About: about("fan-b", "B."), Verdict: NotReproduced, AsFixed: true, Reason: "a patch.", Run: run},
+		{About: about("fan-c", "C."), Verdict: NotApplicable, Reason: "no kernel\nto speak of"},
+		{About: about("fan-d", "D."), Verdict: NotReproduced, Reason: "the kernel does something else", Want: []string{"read g: 1", "read g: 2"}, Run: run},
+		{About: about("fan-e", "E."), Err: "mount fs: no such device"},
+		{About: about("fan-f", "F."), Verdict: Reproduced, Run: run, Remedy: &Remedy{Shown: true, Run: run}},
+		{About: about("fan-g", "G."), Verdict: Reproduced, Run: run, Remedy: &Remedy{Reason: "the kernel lacks a patch"}},
+		{About: about("fan-h", "H."), Verdict: Reproduced, Run: run, Remedy: &Remedy{Want: []string{"read g: lost: 1"}, Run: run}},
+	}
+	results[0].Shows = strings.Repeat("so many words ", 10)
 	var out bytes.Buffer
 	for _, verbose := range []bool{false, true} {
 		k := KTAP{W: &out, Verbose: verbose}

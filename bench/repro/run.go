@@ -27,15 +27,15 @@ const (
 
 // Result is what came of one behaviour.
 type Result struct {
-	Name    string  `json:"name"`
-	Title   string  `json:"title"`
+	About
+	Kernel  string  `json:"kernel"`            // uname -r
 	Verdict Verdict `json:"verdict,omitempty"` // "": the script failed, Err says how
-	// Fixed says of a behaviour that was not reproduced that the kernel did
+	// AsFixed says of a behaviour that was not reproduced that the kernel did
 	// what a fixed one does.
-	Fixed  bool     `json:"fixed,omitempty"`
-	Reason string   `json:"reason,omitempty"` // of a verdict that is not Reproduced
-	Err    string   `json:"error,omitempty"`
-	Want   []string `json:"want,omitempty"` // what the script prints where it reproduces, if it printed neither that nor what Fixed takes
+	AsFixed bool     `json:"as_fixed,omitempty"`
+	Reason  string   `json:"reason,omitempty"` // of a verdict that is not Reproduced
+	Err     string   `json:"error,omitempty"`
+	Want    []string `json:"want,omitempty"` // what the script prints where it reproduces, if it printed neither that nor what a fixed kernel does
 	Run
 	Remedy *Remedy `json:"remedy,omitempty"`
 }
@@ -69,7 +69,7 @@ func (r *Result) OK() bool {
 	if r.Remedy != nil && !r.Remedy.Shown && r.Remedy.Reason == "" {
 		return false
 	}
-	return r.Verdict == Reproduced || r.Verdict == NotApplicable || r.Fixed
+	return r.Verdict == Reproduced || r.Verdict == NotApplicable || r.AsFixed
 }
 
 // Perform runs behaviours one after the other on the running kernel and gives
@@ -137,7 +137,7 @@ func privateMounts() error {
 
 // perform runs the script, decides, and shows the remedy.
 func (b *Behaviour) perform(ctx context.Context, disks Disks) Result {
-	r := Result{Name: b.Name, Title: b.Title}
+	r := Result{About: b.About, Kernel: release()}
 	run, err := play(ctx, b.script, disks)
 	r.Run = run
 	switch {
@@ -149,7 +149,7 @@ func (b *Behaviour) perform(ctx context.Context, disks Disks) Result {
 	case slices.Equal(run.Printed, b.reproduced):
 		r.Verdict = Reproduced
 	case b.fixed != nil && slices.Equal(run.Printed, b.fixed):
-		r.Verdict, r.Fixed, r.Reason = NotReproduced, true, b.Fixed
+		r.Verdict, r.AsFixed, r.Reason = NotReproduced, true, b.Fixed
 	default:
 		r.Verdict, r.Reason, r.Want = NotReproduced, "the kernel does something else", b.reproduced
 	}

@@ -17,13 +17,18 @@ import (
 //go:embed behaviours/*.txtar
 var scripts embed.FS
 
-// Behaviour is one script.
-type Behaviour struct {
+// About is what a behaviour says of itself.
+type About struct {
 	Name    string `json:"name"`    // of its file
 	Title   string `json:"title"`   // what is seen, in one line
 	Shows   string `json:"shows"`   // what the script does, and what is to be seen
 	Kernels string `json:"kernels"` // which kernels show it
 	Fixed   string `json:"fixed"`   // what a fixed kernel does, and by which patch
+}
+
+// Behaviour is one script.
+type Behaviour struct {
+	About
 
 	script     []step
 	reproduced []string
@@ -87,7 +92,7 @@ func Select(names []string) ([]Behaviour, error) {
 // parse reads a script.
 func parse(name string, data []byte) (Behaviour, error) {
 	a := txtar.Parse(data)
-	b := Behaviour{Name: name}
+	b := Behaviour{About: About{Name: name}}
 	bad := func(err error) (Behaviour, error) { return b, fmt.Errorf("behaviour %s: %w", name, err) }
 	head, body := cutHead(a.Comment)
 	if err := b.describe(head); err != nil {

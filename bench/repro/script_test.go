@@ -3,6 +3,9 @@
 package repro
 
 import (
+	"fmt"
+	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -41,6 +44,32 @@ func checkPrinted(t *testing.T, script []step, want []string) {
 		if !slices.ContainsFunc(script, func(s step) bool { return strings.HasPrefix(s.text+" ", what+" ") }) {
 			t.Errorf("no line of the script can print %q", line)
 		}
+	}
+}
+
+// What CONTRIBUTING.md says about scripts is so.
+func TestContributing(t *testing.T) {
+	text, err := os.ReadFile("../../CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(vocabulary)) {
+		c := vocabulary[name]
+		if !strings.HasPrefix(c.usage, name) {
+			t.Errorf("%s: the usage is %q", name, c.usage)
+		}
+		fmt.Fprintf(&table, "| `%s` | %s |\n", c.usage, c.about)
+	}
+	if !strings.Contains(string(text), "|---|---|\n"+table.String()+"\n") {
+		t.Errorf("the table of commands is another:\n%s", &table)
+	}
+	example, err := scripts.ReadFile("behaviours/wq-loss-late.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), "```\n"+string(example)+"```\n") {
+		t.Errorf("the example is another:\n%s", example)
 	}
 }
 

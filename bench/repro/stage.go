@@ -312,14 +312,17 @@ func trigger(fs *filesystem, n, cpu int, urgent bool) error {
 	})
 }
 
+// release is what uname -r says.
+func release() string {
+	var u unix.Utsname
+	_ = unix.Uname(&u) // cannot fail
+	return unix.ByteSliceToString(u.Release[:])
+}
+
 // linux says whether the running kernel is at least of this version.
 func linux(major, minor int) bool {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return false
-	}
 	var v [2]int
-	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &v[0], &v[1]); err != nil {
+	if _, err := fmt.Sscanf(release(), "%d.%d", &v[0], &v[1]); err != nil {
 		return false
 	}
 	return slices.Compare(v[:], []int{major, minor}) >= 0

@@ -98,7 +98,7 @@ func (c *reproCmd) list() error {
 	for _, b := range all {
 		fmt.Printf("%-26s %s\n", b.Name, b.Title)
 		if c.Verbose {
-			fmt.Printf("    Shows: %s\n    Kernels: %s\n    Fixed: %s\n\n", b.Shows, b.Kernels, b.Fixed)
+			fmt.Println(b.About)
 		}
 	}
 	return nil
