@@ -55,7 +55,7 @@ func CheckBase(ctx context.Context, base string, o Options) (*Check, error) {
 		return nil, b.noCC
 	}
 	defer b.opts.Progress.Stage("")
-	if err := checkTools(ctx); err != nil {
+	if err := CheckTools(ctx); err != nil {
 		return nil, err
 	}
 	if err := b.cache.make(); err != nil {

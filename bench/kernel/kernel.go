@@ -166,7 +166,7 @@ func Build(ctx context.Context, o Options) (*Image, error) {
 	if b.noCC != nil {
 		return nil, b.noCC
 	}
-	if err := checkTools(ctx); err != nil {
+	if err := CheckTools(ctx); err != nil {
 		return nil, err
 	}
 	if err := b.cache.make(); err != nil {

@@ -37,8 +37,9 @@ var tools = []Tool{
 	{"<stdlib.h>", "libc6-dev", "glibc-devel", "glibc"},
 }
 
-// checkTools reports all that is missing at once.
-func checkTools(ctx context.Context) error {
+// CheckTools returns a *MissingError with all that this machine lacks to build a
+// kernel.
+func CheckTools(ctx context.Context) error {
 	missing := &MissingError{}
 	_, ccErr := exec.LookPath("gcc")
 	for _, t := range tools {
@@ -69,7 +70,7 @@ func compiler(ctx context.Context) (string, error) {
 	out, err := command{}.output(ctx, "gcc", "--version")
 	if err != nil {
 		if _, lerr := exec.LookPath("gcc"); lerr != nil {
-			return "", checkTools(ctx)
+			return "", CheckTools(ctx)
 		}
 		return "", fmt.Errorf("gcc --version: %w", err)
 	}

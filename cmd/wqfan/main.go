@@ -39,6 +39,7 @@ type cli struct {
 	Size      sizeCmd      `cmd:"" help:"How large a queue must be for a burst, and whether that is so."`
 	Scenarios scenariosCmd `cmd:"" help:"Show the scenarios, the arms and the cells of the matrix."`
 	Repro     reproCmd     `cmd:"" help:"Reproduce overflow behaviours by name."`
+	Doctor    doctorCmd    `cmd:"" help:"Say what this machine can do, what is missing, and what supplies it."`
 	Kernel    kernelCmd    `cmd:"" help:"Build, list and remove the kernels that the guests boot."`
 	Monitor   monitorCmd   `cmd:"" help:"Tell of filesystem errors as they happen: in the terminal, as JSON, to a program, to Prometheus."`
 }
