@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
+	"unicode"
 
 	"wqfan/bench/guest"
 	"wqfan/bench/kernel"
@@ -23,6 +25,7 @@ type reproCmd struct {
 	Kernel  string   `xor:"where" type:"existingfile" placeholder:"FILE" help:"In a guest with this bzImage."`
 	Initrd  string   `type:"existingfile" placeholder:"FILE" help:"The kernel's initrd, where it needs modules from there."`
 	Variant string   `name:"kernel-variant" enum:"patched,base,stock" default:"patched" help:"In a guest with this kernel, built if it is not in the cache: patched, base or stock; see wqfan kernel build."`
+	VNG     bool     `name:"print-vng" help:"Print the virtme-ng commands that do the same in a guest of vng, and do nothing."`
 	Source  string   `help:"Kernel source, a directory or tarball; see 'wqfan kernel build --help'." env:"KSRC" placeholder:"PATH"`
 }
 
@@ -37,6 +40,9 @@ func (c *reproCmd) Run(ctx context.Context) error {
 	}
 	if c.Initrd != "" && c.Kernel == "" {
 		return usage(errors.New("--initrd is for the kernel that --kernel names"))
+	}
+	if c.VNG {
+		return c.printVNG()
 	}
 	failed := 0
 	emit, err := c.writer(len(behaviours))
@@ -84,6 +90,53 @@ func (c *reproCmd) inGuest(ctx context.Context, behaviours []repro.Behaviour, em
 	}
 	g.Mode, _ = guest.Detect(ctx, g.Kernel)
 	return g.Perform(ctx, behaviours, emit)
+}
+
+// vngConfig is what the kernel of vng's own configuration lacks. The last two are
+// of the series; on a kernel without it they do nothing.
+var vngConfig = []string{
+	"FANOTIFY", "WATCH_QUEUE", "KEYS", "KEY_NOTIFICATIONS", "EXT4_FS", "BLK_DEV_LOOP", "DEBUG_FS", "FS_ERROR_WATCH", "FS_ERROR_INJECT",
+}
+
+// printVNG prints what a user of virtme-ng types: its guests run this machine's
+// root, so this very program runs there, on the guest's kernel. The kernels of
+// wqfan kernel build do not boot there: they have no 9p and no overlayfs.
+func (c *reproCmd) printVNG() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	image := "."
+	if c.Kernel != "" {
+		image = c.Kernel
+	} else {
+		fmt.Println("# in a kernel tree, with the series (git am kernel-patches/*.patch) or without")
+		fmt.Print("vng --build")
+		for _, option := range vngConfig {
+			fmt.Print(" --configitem CONFIG_", option, "=y")
+		}
+		fmt.Println()
+	}
+	command := []string{quote(self), "repro", "--host"}
+	if c.JSON {
+		command = append(command, "--json")
+	}
+	if c.Verbose {
+		command = append(command, "--verbose")
+	}
+	command = append(command, c.Name...)
+	fmt.Printf("vng --run %s --user root --cpus 2 --exec %s\n", quote(image), quote(strings.Join(command, " ")))
+	return nil
+}
+
+// quote is a word as a POSIX shell takes it.
+func quote(word string) string {
+	if !strings.ContainsFunc(word, func(r rune) bool {
+		return !strings.ContainsRune("+,-./:=@_", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // list writes each behaviour with what it shows.
