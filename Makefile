@@ -9,13 +9,16 @@ BASE ?= 7.2
 SHELL = /bin/sh
 
 .DEFAULT_GOAL := help
-.PHONY: bench reports test lint fuzz kernel clean help prerequisites bin/wqfan
+.PHONY: bench reports experiments test lint fuzz kernel clean help prerequisites bin/wqfan
 
 bench: prerequisites bin/wqfan ## run the quick matrix in guests; plots and report land in reports/local/
 	bin/wqfan run
 
 reports: bin/wqfan ## make the committed reports again, offline, from their raw data
 	@set -e; for run in reports/*/run.json; do bin/wqfan report "$${run%/run.json}"; done
+
+experiments: prerequisites bin/wqfan ## measure again what wqfan compare finds: 100 boots
+	scripts/experiments
 
 test: prerequisites lint kernel ## lint, build the kernels, run all tests, those in guests too
 	WQFAN_KERNEL=$$(bin/wqfan kernel path) go test -timeout 30m ./...

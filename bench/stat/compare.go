@@ -361,6 +361,13 @@ func (m *Metric) measure(a, b []Boot) {
 	m.Old, m.New = meanOf(a), meanOf(b)
 	all := append(slices.Clone(a), b...)
 	m.Equal = !slices.ContainsFunc(all, func(x Boot) bool { return x.Value != a[0].Value })
+	if m.Equal {
+		m.P, m.Floor = 1, new(float64)
+		if m.Old > 0 {
+			m.Ratio = &Interval{1, 1, 1}
+		}
+		return
+	}
 	if m.Old > 0 {
 		r := Ratio(a, b)
 		if !math.IsInf(r.Hi, 0) {
@@ -370,10 +377,7 @@ func (m *Metric) measure(a, b []Boot) {
 	if f := max(Floor(a), Floor(b)); !math.IsInf(f, 0) {
 		m.Floor = &f
 	}
-	m.P = 1
-	if !m.Equal {
-		m.P = benchmath.AssumeNothing.Compare(sampleOf(a), sampleOf(b)).P
-	}
+	m.P = benchmath.AssumeNothing.Compare(sampleOf(a), sampleOf(b)).P
 }
 
 func sampleOf(boots []Boot) *benchmath.Sample {
