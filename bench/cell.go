@@ -612,7 +612,7 @@ func placed(r scenario.Reader) error {
 	}
 	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 50}
 	if err := unix.SchedSetAttr(0, &attr, 0); err != nil {
-		return fmt.Errorf("make the reader SCHED_FIFO: %w", os.NewSyscallError("sched_setattr", err))
+		return fmt.Errorf("make a thread SCHED_FIFO: %w", os.NewSyscallError("sched_setattr", err))
 	}
 	return nil
 }

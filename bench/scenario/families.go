@@ -195,6 +195,20 @@ var families = []Scenario{
 		}, func(a Arm, s Search) []Cell {
 			return []Cell{{Point: s.point(), Queue: largest(a), Reader: live, Search: s, Flood: flood.Spec{Log: true}}}
 		})},
+	{Name: "capacity", About: "bursts against channels of the same capacity: as many events, and as many bytes of the kernel's memory",
+		arms: []string{"fan-detail", "wq"}, fs: ext4, once: true, more: true,
+		cells: each([]uint64{256, 512, 1024}, func(a Arm, n uint64) []Cell {
+			// The scenario memory finds 257 bytes for each event in detail, and
+			// 128 for each note.
+			bytes := uint64(512)
+			if a.Channel == Fanotify {
+				bytes = 255
+			}
+			return []Cell{
+				{Point: fmt.Sprintf("same=events queue=512 burst=%d", n), Queue: 512, Flood: burst(n, 1)},
+				{Point: fmt.Sprintf("same=bytes queue=%d burst=%d", bytes, n), Queue: bytes, Flood: burst(n, 1)},
+			}
+		})},
 	{Name: "memory", About: "what open channels take of the guest's memory, and what they queue",
 		fs: ext4, once: true, more: true, cells: func(a Arm, _ place) []Cell {
 			n := largest(a)
