@@ -32,12 +32,12 @@ var (
 
 var claims = []claim{
 	{"watch_queue submits fast and without allocation, where fanotify allocates", []message{proposal}, "overflow latency", submission},
-	{"watch_queue's records are too short, and linking them is unsafe: an overrun can erase part of a chain", []message{proposal, reply}, "", notMeasured},
-	{"watch_queue needs an overflow mechanism out of band; fanotify has one in band", []message{proposal, reply}, "overflow", overflowSignal},
-	{"fsnotify has the visibility semantics (file, mount, filesystem); watch_queue would need them from scratch", []message{proposal, reply, answer}, "", notMeasured},
-	{"CAP_SYS_ADMIN can be dropped for a program that holds the file open", []message{proposal, useCases, reply}, "", notMeasured},
+	{"watch_queue's records are too short, and linking them is unsafe: an overrun can erase part of a chain", []message{proposal, reply}, "chain", chains},
+	{"watch_queue needs an overflow mechanism out of band; fanotify has one in band", []message{proposal, reply}, "overflow chain", overflowSignal},
+	{"fsnotify has the visibility semantics (file, mount, filesystem); watch_queue would need them from scratch", []message{proposal, reply, answer}, "scope", visibility},
+	{"CAP_SYS_ADMIN can be dropped for a program that holds the file open", []message{proposal, useCases, reply}, "scope", unprivileged},
 	{"one daemon, a whole filesystem, rich records: that is a simple filesystem-wide pipe", []message{reply}, "overflow latency loss", pipe},
-	{"watch_queue's filters can be extended so that a flood of one kind does not push out another", []message{reply}, "", notMeasured},
+	{"watch_queue's filters can be extended so that a flood of one kind does not push out another", []message{reply}, "filter", reserves},
 	{"one format can carry several filesystem types: a magic number and a blob", []message{useCases, reply, answer}, "corruption", oneFormat},
 	{"in a flood only the first error matters", nil, "overflow", firstError},
 	{"it does not matter which of the two carries the daemon's use case", []message{useCases}, "overflow latency", either},
@@ -177,8 +177,129 @@ func submission(d *data) finding {
 	return f
 }
 
+// chains judges by records that take several notes, where some were lost.
+func chains(d *data) finding {
+	gs := filter(d.groups["chain"], func(g *group) bool { return !g.lossless() && g.first().Params.Blob > maxNote })
+	mine := filter(gs, func(g *group) bool { return watchQueue(g.arm) })
+	if len(mine) == 0 {
+		return notMeasured(d)
+	}
+	var parts, whole []string
+	for _, a := range armsOf(mine) {
+		var records, lost, broken uint64
+		for _, g := range ofArm(mine, a) {
+			for i := range g.cells {
+				c := &g.cells[i]
+				records += c.Reader.Whole
+				lost += c.Account.Lost()
+				broken += c.Reader.Broken + c.Reader.Fragments
+			}
+		}
+		parts = append(parts, fmt.Sprintf("%s lost %s errors, gave %s records whole and %s in part", a, count(lost), count(records), count(broken)))
+		if broken == 0 && records > 0 {
+			whole = append(whole, a)
+		}
+	}
+	blob := func(g *group) int { return g.first().Params.Blob }
+	_, most := spans(gs, blob)
+	var kept []string
+	for _, g := range filter(gs, func(g *group) bool { return blob(g) == most && g.first().Params.Reader == unread }) {
+		kept = append(kept, fmt.Sprintf("%s %s", g.arm, g.spread(func(c *result.Cell) uint64 { return c.Reader.Whole })))
+	}
+	f := finding{short: strings.Join(parts, "; "), text: fmt.Sprintf("With records of up to %s bytes against a queue that overflows: %s.", count(uint64(most)), strings.Join(parts, "; "))}
+	if len(kept) > 0 {
+		f.text += fmt.Sprintf(" The price is room: of records of %s bytes a queue of %v, unread, keeps whole: %s.", count(uint64(most)), gs[0].queue, strings.Join(kept, ", "))
+	}
+	switch {
+	case len(whole) == 0:
+		f.verdict = holds
+	case len(whole) < len(parts):
+		f.verdict, f.condition = onlyIf, fmt.Sprintf("the parts of a record are lost one by one; %s loses it whole or not at all", strings.Join(whole, ", "))
+	default:
+		f.verdict = fails
+	}
+	return f
+}
+
+// maxNote is the longest record that watch_queue takes in one note, in bytes.
+const maxNote = 127
+
+// scoped returns the groups of readers without privileges, of which each holds
+// one of several files, with those that were told of all of its errors.
+func scoped(d *data) (all, told []*group) {
+	all = d.groups["scope"]
+	return all, filter(all, func(g *group) bool { return g.lossless() && g.first().Account.Delivered() > 0 })
+}
+
+// tally names what each arm of the groups gave.
+func tally(gs []*group) string {
+	var out []string
+	for _, a := range armsOf(gs) {
+		g := ofArm(gs, a)[0]
+		out = append(out, fmt.Sprintf("%s %s in detail and %s by count", a, g.spread(detailed), g.spread(coalesced)))
+	}
+	return strings.Join(out, "; ")
+}
+
+func visibility(d *data) finding {
+	all, got := scoped(d)
+	if len(filter(all, func(g *group) bool { return watchQueue(g.arm) })) == 0 {
+		return notMeasured(d)
+	}
+	own := all[0].first()
+	f := finding{short: fmt.Sprintf("of %s errors of %d files, those of its own: %s", count(all[0].burst), own.Params.Targets, tally(got)),
+		text: fmt.Sprintf("Of %s errors of %d files a reader that watches one of them was told of the %s of its own and of no other: %s. "+
+			"Both roads watch a file and a whole filesystem here; neither watches a subtree, and watch_queue no mount. How much code that would take is no measurement.",
+			count(all[0].burst), own.Params.Targets, count(own.Account.Injected), tally(got))}
+	if len(filter(got, func(g *group) bool { return watchQueue(g.arm) })) == 0 {
+		f.verdict = holds
+		return f
+	}
+	f.verdict, f.condition = onlyIf, "mounts or subtrees are asked for: a file and a filesystem can be watched through both"
+	return f
+}
+
+func unprivileged(d *data) finding {
+	all, got := scoped(d)
+	if len(all) == 0 {
+		return notMeasured(d)
+	}
+	f := finding{verdict: holds, short: "without privileges: " + tally(got),
+		text: fmt.Sprintf("A reader without any capability holds one of %d files open and watches it. Of its %s errors it was given: %s.",
+			all[0].first().Params.Targets, count(all[0].first().Account.Injected), tally(got))}
+	switch {
+	case len(got) == 0:
+		f.verdict = fails
+	case len(armsOf(got)) < len(armsOf(all)):
+		f.verdict, f.condition = onlyIf, "the channel is "+strings.Join(armsOf(got), ", ")
+	}
+	return f
+}
+
+// reserves judges by errors of one class that come after a flood of another.
+func reserves(d *data) finding {
+	gs := filter(d.groups["filter"], func(g *group) bool { return watchQueue(g.arm) && g.first().Params.Noise > 0 })
+	const plain = "keep=nothing"
+	without := filter(gs, func(g *group) bool { return g.point == plain && !g.lossless() })
+	with := filter(gs, func(g *group) bool { return g.point != plain })
+	if len(without) == 0 || len(with) == 0 {
+		return notMeasured(d)
+	}
+	var parts []string
+	for _, g := range gs {
+		parts = append(parts, fmt.Sprintf("%s, %s: %s of %s", g.arm, g.point, g.spread(detailed), count(g.burst)))
+	}
+	f := finding{verdict: holds, short: strings.Join(parts, "; "),
+		text: fmt.Sprintf("After %s errors of another class that nobody reads, this many of those that matter came in detail: %s. "+
+			"keep=class filters the others out before they are queued; keep=reserve keeps places of the queue for the class.", count(gs[0].first().Params.Noise), strings.Join(parts, "; "))}
+	if !slices.ContainsFunc(with, (*group).lossless) {
+		f.verdict = fails
+	}
+	return f
+}
+
 func overflowSignal(d *data) finding {
-	lossy := filter(d.groups[overflow], func(g *group) bool { return !g.lossless() })
+	lossy := filter(slices.Concat(d.groups[overflow], d.groups["chain"], d.groups[loss]), func(g *group) bool { return !g.lossless() })
 	mine := filter(lossy, func(g *group) bool { return watchQueue(g.arm) })
 	if len(mine) == 0 {
 		return notMeasured(d)
@@ -211,6 +332,11 @@ func overflowSignal(d *data) finding {
 		short:   fmt.Sprintf("watch_queue told of every loss in its own stream (%s silent)", count(silent)),
 		text:    "Over all overflowing cells: " + strings.Join(parts, "; ") + ". Both channels say that something was lost where they were read, in the stream itself.",
 		figure:  fateName(places(mine)[0], false),
+	}
+	for _, a := range armsOf(lossy) {
+		if mute := ofArm(lossy, a); !watchQueue(a) && slices.ContainsFunc(mute, func(g *group) bool { return g.share(lostMute) > 0 }) {
+			f.short += "; " + a + " lost some silently"
+		}
 	}
 	if silent > 0 {
 		f.verdict, f.condition = onlyIf, "the queue is the one that lost errors silently"
@@ -289,7 +415,10 @@ func oneFormat(d *data) finding {
 
 func firstError(d *data) finding {
 	var gs []*group
-	for _, list := range d.groups {
+	for name, list := range d.groups {
+		if name == "scope" { // its reader holds one file, and the errors of the others are none of its
+			continue
+		}
 		gs = append(gs, filter(list, func(g *group) bool { return strings.Split(g.arm, onKernel)[0] == mainFan && g.share(coalesced) > 0 })...)
 	}
 	if len(gs) == 0 {
@@ -331,10 +460,17 @@ func either(d *data) finding {
 	if len(yardstick(gs, arm)) == 0 {
 		return notMeasured(d)
 	}
-	largest := func(gs []*group) *group {
-		return slices.MinFunc(gs, func(a, b *group) int { return cmp.Or(a.queue.compare(b.queue), cmp.Compare(b.burst, a.burst)) })
+	// The largest burst that both were given, against the queue of each that holds most.
+	most := func(gs []*group) []*group { return ofQueue(gs, queuesOf(gs)[0]) }
+	fans, wqs := most(yardstick(gs, arm)), most(ofArm(gs, arm))
+	fans = filter(fans, func(f *group) bool {
+		return slices.ContainsFunc(wqs, func(w *group) bool { return w.burst == f.burst })
+	})
+	if len(fans) == 0 {
+		return notMeasured(d)
 	}
-	f, w := largest(yardstick(gs, arm)), largest(ofArm(gs, arm))
+	f := slices.MaxFunc(fans, func(a, b *group) int { return cmp.Compare(a.burst, b.burst) })
+	w := wqs[slices.IndexFunc(wqs, func(w *group) bool { return w.burst == f.burst })]
 	lost := func(g *group) float64 { return g.share(lostTold) + g.share(lostMute) }
 	out := finding{
 		verdict: holds,

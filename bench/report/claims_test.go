@@ -96,6 +96,60 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// Verdicts from the scenarios that were made for them.
+func TestVerdictsOfScenarios(t *testing.T) {
+	one := resulttest.Boot(1)
+	cell := func(scenario, arm, point string, a fserr.Account, change func(*result.Cell)) result.Cell {
+		c := result.Cell{ID: scenario + "/" + arm + "/" + point, Scenario: scenario, Arm: arm, Variant: "patched", FS: "ext4", CPUs: 1, Point: point, Boot: one.ID, Account: a,
+			Params: result.Params{Errors: a.Injected, Queue: 512, Reader: unread}}
+		change(&c)
+		return c
+	}
+	chain := func(arm string, whole, broken uint64) result.Cell {
+		return cell("chain", arm, "blob=400 reader=none", fserr.Account{Injected: 200, Detailed: whole + broken, Signalled: 200 - whole - broken}, func(c *result.Cell) {
+			c.Params.Blob, c.Reader.Whole, c.Reader.Broken = 400, whole, broken
+		})
+	}
+	scope := func(arm string, detailed uint64) result.Cell {
+		return cell("scope", arm, "files=16", fserr.Account{Injected: 100, Detailed: detailed, Signalled: 100 - detailed}, func(c *result.Cell) {
+			c.Params.Errors, c.Params.Targets, c.Params.Scope = 1600, 16, "inode"
+		})
+	}
+	kept := func(point string, detailed uint64) result.Cell {
+		return cell("filter", "wq", point, fserr.Account{Injected: 100, Detailed: detailed, Signalled: 100 - detailed}, func(c *result.Cell) { c.Params.Noise = 100_000 })
+	}
+	for _, tt := range []struct {
+		name  string
+		claim int
+		cells []result.Cell
+		want  string
+	}{
+		{"whole or not at all", 2, []result.Cell{chain("wq", 100, 0)}, "does not hold"},
+		{"torn", 2, []result.Cell{chain("wq-parts", 90, 10)}, "holds"},
+		{"one of two torn", 2, []result.Cell{chain("wq", 100, 0), chain("wq-parts", 90, 10)}, "holds only if the parts of a record are lost one by one; wq loses it whole"},
+		{"fanotify alone", 2, []result.Cell{chain("fan-detail", 100, 0)}, "no data in this run"},
+		{"its own file", 4, []result.Cell{scope("fan", 100), scope("wq", 100)}, "holds only if mounts or subtrees"},
+		{"watch_queue does not tell", 4, []result.Cell{scope("fan", 100), scope("wq", 0)}, "holds"},
+		{"without privileges", 5, []result.Cell{scope("fan", 100), scope("wq", 100)}, "holds"},
+		{"through one only", 5, []result.Cell{scope("fan", 100), scope("wq", 0)}, "holds only if the channel is fan"},
+		{"through none", 5, []result.Cell{scope("fan", 0)}, "does not hold"},
+		{"filters help", 7, []result.Cell{kept("keep=nothing", 0), kept("keep=class", 100)}, "holds"},
+		{"filters do not help", 7, []result.Cell{kept("keep=nothing", 0), kept("keep=class", 3)}, "does not hold"},
+		{"nothing was pushed out", 7, []result.Cell{kept("keep=nothing", 100), kept("keep=class", 100)}, "no data in this run"},
+		{"a reader of one file", 9, []result.Cell{scope("fan", 100)}, "no data in this run"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			run, err := result.Load(record(t, []result.Boot{one}, tt.cells, nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f := findings(newData(run))[tt.claim-1]; f.says() != tt.want && !(strings.HasPrefix(tt.want, string(onlyIf)) && strings.HasPrefix(f.says(), tt.want)) {
+				t.Errorf("claim %d: %q, want %q: %s", tt.claim, f.says(), tt.want, f.text)
+			}
+		})
+	}
+}
+
 // A run of emulated CPUs alone says nothing about speed.
 func TestVerdictWithoutTime(t *testing.T) {
 	two := resulttest.Boot(2)

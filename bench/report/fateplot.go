@@ -32,7 +32,6 @@ func fateFigure(d *data, spot place, gs []*group, filled bool) *figure {
 
 	arms := armsOf(gs)
 	columns := make([][]fateBars, len(arms))
-	rows := 0
 	for j, a := range arms {
 		for _, q := range queuesOf(ofArm(gs, a)) {
 			bars := fateBars{[]queue{q}, stack{ofQueue(ofArm(gs, a), q), func(g *group) int { return slices.Index(bursts, g.burst) }}}
@@ -42,11 +41,21 @@ func fateFigure(d *data, spot place, gs []*group, filled bool) *figure {
 			}
 			columns[j] = append(columns[j], bars)
 		}
-		rows = max(rows, len(columns[j]))
 	}
-	panels := make([][]*plot.Plot, rows)
-	for i := range panels {
-		panels[i] = make([]*plot.Plot, len(arms))
+	// As many channels side by side as are legible, their queues below each
+	// other; then the next channels.
+	each := perRow(len(arms))
+	first := make([]int, len(arms)) // the row where a channel begins
+	var panels [][]*plot.Plot
+	for from := 0; from < len(arms); from += each {
+		rows := 0
+		for j := from; j < min(from+each, len(arms)); j++ {
+			first[j] = len(panels)
+			rows = max(rows, len(columns[j]))
+		}
+		for range rows {
+			panels = append(panels, make([]*plot.Plot, each))
+		}
 	}
 	seen := map[string]bool{}
 	for j, a := range arms {
@@ -63,7 +72,7 @@ func fateFigure(d *data, spot place, gs []*group, filled bool) *figure {
 			for _, f := range fates {
 				seen[f.name] = seen[f.name] || bars.any(f)
 			}
-			panels[i][j] = p
+			panels[first[j]+i][j%each] = p
 		}
 	}
 	shareAxes(panels)

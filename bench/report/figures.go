@@ -48,15 +48,20 @@ func figures(d *data) []*figure {
 	return slices.DeleteFunc(out, func(f *figure) bool { return f == nil })
 }
 
+// perRow is how many of n panels stand side by side, so that all are legible.
+func perRow(n int) int {
+	const most = 4
+	rows := (n + most - 1) / most
+	return (n + rows - 1) / rows
+}
+
 // tile breaks rows of panels that are too many for the width of a figure.
 func tile(rows [][]*plot.Plot) [][]*plot.Plot {
-	const most = 4
 	var out [][]*plot.Plot
 	for _, row := range rows {
-		n := (len(row) + most - 1) / most
-		each := (len(row) + n - 1) / n
+		each := perRow(len(row))
 		for part := range slices.Chunk(row, each) {
-			out = append(out, append(part, make([]*plot.Plot, each-len(part))...))
+			out = append(out, append(part[:len(part):len(part)], make([]*plot.Plot, each-len(part))...))
 		}
 	}
 	return out

@@ -95,6 +95,7 @@ func keptFigure(d *data, gs []*group) *figure {
 			panels[i] = append(panels[i], p)
 		}
 	}
+	panels = tile(panels)
 	shareAxes(panels)
 	f := &figure{
 		name: "kept", panels: panels,

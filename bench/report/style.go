@@ -47,7 +47,9 @@ var armStyles = []armStyle{
 	{"fan-detail", "fanotify with detailed records and no merging", skyBlue, []vg.Length{1, 2}, draw.CrossGlyph{}},
 	{"wq-base", "watch_queue with mainline's queue, posted where the error happens", vermilion, []vg.Length{7, 3}, draw.TriangleGlyph{}},
 	{"wq-base-worker", "the same, posted from fserror's worker as fanotify's events are", orange, []vg.Length{7, 2, 1.5, 2}, draw.SquareGlyph{}},
-	{"wq", "watch_queue as the prototype improves it", green, []vg.Length{3, 2}, draw.PlusGlyph{}},
+	{"fan-honest", "FAN_FS_ERROR that merges when its queue is full, and counts what it drops", purple, []vg.Length{10, 2}, draw.BoxGlyph{}},
+	{"wq", "watch_queue as the series makes it", green, []vg.Length{3, 2}, draw.PlusGlyph{}},
+	{"wq-parts", "the same, where each part of a long record may be lost by itself", black, []vg.Length{1, 3}, draw.PyramidGlyph{}},
 }
 
 // onKernel stands between an arm and its kernel, where a run has the arm on the
