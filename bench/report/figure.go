@@ -25,6 +25,7 @@ type figure struct {
 	legend []entry
 	panels [][]*plot.Plot
 	alt    string // the description for those who do not see it
+	wide   bool   // the labels of the vertical axis are words
 }
 
 // entry is a legend entry: its swatch, and what it means.
@@ -90,6 +91,14 @@ func (f *figure) panelHeight() vg.Length {
 	return 125
 }
 
+// left is the room left of the data of the first column.
+func (f *figure) left() vg.Length {
+	if f.wide {
+		return 200
+	}
+	return leftWith
+}
+
 func (f *figure) height() vg.Length {
 	h := f.header() + margin
 	for _, row := range f.panels {
@@ -135,6 +144,7 @@ func (f *figure) draw(cs vg.CanvasSizer) {
 	}
 
 	cols := vg.Length(len(f.panels[0]))
+	leftWith := f.left()
 	w := (c.Max.X - c.Min.X - margin - right - leftWith - (cols-1)*left) / cols
 	h := f.panelHeight()
 	top := c.Max.Y - f.header()

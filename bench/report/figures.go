@@ -29,7 +29,7 @@ func figures(d *data) []*figure {
 	for _, m := range modes {
 		gs := filter(inMode(d.groups[latency], m), func(g *group) bool { return g.hist(readTime) != nil })
 		if len(gs) > 0 {
-			out = append(out, latencyFigure(d, m, gs), tailFigure(d, m, gs))
+			out = append(out, latencyFigure(d, m, gs), tailFigure(d, m, gs), effectFigure(d, m, gs))
 		}
 	}
 	for _, m := range modes {

@@ -54,6 +54,8 @@ func (d *doc) latency() {
 		d.guarantee(mode)
 		d.embed("latency-" + string(m))
 		d.embed("tail-" + string(m))
+		d.embed("effect-" + string(m))
+		d.stages(m, mode)
 	}
 }
 
@@ -125,4 +127,35 @@ func spectrum(h *result.Hist) (line, marks plotter.XYs) {
 		}
 	}
 	return line, append(marks, line[len(line)-1])
+}
+
+// stageNames are the histograms of where a latency's time goes, in the order of
+// the table.
+var stageNames = []string{"report-to-post", "post-to-wake", "report-to-wake", "wake-to-read", "read-to-decoded", "report-to-read"}
+
+// stages shows where the time of a latency goes.
+func (d *doc) stages(m result.Mode, gs []*group) {
+	gs = filter(gs, func(g *group) bool { return g.p50("report-to-read").N > 0 })
+	if len(gs) == 0 {
+		return
+	}
+	d.para("Where the time goes, in medians: from fserror_report() to the post, to the reader's wake-up, to the end of its read(), to the decoded event. fanotify does not say when it queued an error: the way to the wake-up is one step there. The columns are medians of their own and do not add up exactly.")
+	t := &table{heads: []string{"where", "pace", "channel", "report → post>", "post → wake>", "report → wake>", "wake → read>", "read → decoded>", "report → read>"}}
+	for _, g := range gs {
+		row := []string{g.place.String(), strings.TrimPrefix(g.point, "pace="), g.arm}
+		for _, name := range stageNames {
+			row = append(row, g.median50(name))
+		}
+		t.add(row...)
+	}
+	d.table(t)
+}
+
+// median50 writes the median over the boots of a histogram's medians.
+func (g *group) median50(name string) string {
+	m := g.p50(name)
+	if m.N == 0 {
+		return "–"
+	}
+	return figures3(m.Value)
 }

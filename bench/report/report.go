@@ -89,7 +89,7 @@ func render(ctx context.Context, run *result.Run) ([]file, error) {
 
 // plotName is what the files of figures are called, in this version and before.
 // A picture of any other name is somebody else's.
-var plotName = regexp.MustCompile(`^(fate|heat|kept|latency|load|loss|size|tail|timeline)(-[A-Za-z0-9_-]+)?\.(svg|png)$`)
+var plotName = regexp.MustCompile(`^(effect|fate|heat|kept|latency|load|loss|size|tail|timeline)(-[A-Za-z0-9_-]+)?\.(svg|png)$`)
 
 // removeStale removes plots that an earlier report made and this one did not.
 func removeStale(dir string, files []file) error {
