@@ -15,7 +15,7 @@ bench: prerequisites bin/wqfan ## run the quick matrix in guests; plots and repo
 	bin/wqfan run
 
 reports: bin/wqfan ## make the committed reports again, offline, from their raw data
-	@set -e; for run in reports/*/run.json; do bin/wqfan report "$${run%/run.json}"; done
+	@set -e; for run in $$(git ls-files 'reports/*run.json'); do bin/wqfan report "$${run%/run.json}"; done
 
 experiments: prerequisites bin/wqfan ## measure again what wqfan compare finds: 100 boots
 	scripts/experiments

@@ -111,7 +111,7 @@ func (b effectBars) Plot(c draw.Canvas, p *plot.Plot) {
 
 // String is the effect in numbers; "~" is none that can be told from noise.
 func (e effect) String() string {
-	s := fmt.Sprintf("%.3f [%.3f, %.3f], A/A ± %s %%", e.ratio.Value, e.ratio.Lo, e.ratio.Hi, figures3(100*e.floor))
+	s := fmt.Sprintf("%.3f [%.3f, %.3f], A/A ± %s %%", e.ratio.Value, e.ratio.Lo, e.ratio.Hi, percent(100*e.floor))
 	if !e.real() {
 		s = "~ " + s
 	}
