@@ -32,6 +32,7 @@ func lkml(d *data) string {
 	m.burst()
 	m.costs()
 	m.rates()
+	m.targets()
 	m.limits()
 	m.reproduce()
 	return m.String()
@@ -75,7 +76,7 @@ func (m *mail) item(first, rest, text string) {
 // ascii writes what the tables of report.md hold for readers who quote it in a
 // terminal of any encoding.
 func ascii(s string) string {
-	s = strings.NewReplacer("≥ ", ">=", "≥", ">=", "–", "-", "×", "x", "÷", "/", "†", "*", "µ", "u", "…", "...", "−", "-").Replace(s)
+	s = strings.NewReplacer("≥ ", ">=", "≥", ">=", "≤", "<=", "±", "+-", "→", "->", "–", "-", "×", "x", "÷", "/", "†", "*", "µ", "u", "…", "...", "−", "-").Replace(s)
 	return strings.Map(func(r rune) rune {
 		if r < utf8.RuneSelf {
 			return r
@@ -275,6 +276,23 @@ func (m *mail) rates() {
 			percent(min(100, 100*g.rate()/g.asked())), percent(g.share(coalesced)), percent(g.share(lostTold)+g.share(lostMute)))
 	}
 	m.WriteString(t.String())
+	m.line("")
+}
+
+// targets shows what the prototype was to cost, and what it costs.
+func (m *mail) targets() {
+	if len(inMode(m.groups[targets], result.ICount))+len(inMode(m.groups[price], result.ICount)) == 0 {
+		return
+	}
+	m.head("Targets of the prototype, in instructions")
+	for _, row := range m.targetRows() {
+		m.item("- ", "  ", row[0]+":")
+		text := fmt.Sprintf("%s, wanted %s", row[1], row[2])
+		if row[3] != "–" {
+			text += " of " + row[3]
+		}
+		m.item("  ", "  ", text+": "+strings.ReplaceAll(row[4], "**", ""))
+	}
 	m.line("")
 }
 

@@ -41,15 +41,9 @@ func (d *data) median(q quantity) (v float64, ok bool) {
 	return 0, false
 }
 
-// targets shows what the prototype costs beside its targets.
-func (d *doc) targets() {
-	gs := append(inMode(d.groups[targets], result.ICount), inMode(d.groups[price], result.ICount)...)
-	if len(gs) == 0 {
-		return
-	}
-	d.para("## Targets: what the prototype costs")
-	d.para("Medians in instructions (icount, one CPU), each beside its yardstick in the same run. A report is timed inside the kernel, a read(2) around the system call, and nobody waits meanwhile. %s", bootsNote(gs))
-	t := &table{heads: []string{"what", "figure>", "target>", "yardstick>", "met"}}
+// targetRows says of each target what it is about, what was measured, the bound,
+// the yardstick and whether it was reached.
+func (d *data) targetRows() (rows [][]string) {
 	for _, x := range targetList {
 		v, ok := d.median(x.figure)
 		row := []string{x.what, "–", "≤ " + figures3(x.factor), "–", "not measured"}
@@ -73,9 +67,20 @@ func (d *doc) targets() {
 				}
 			}
 		}
-		t.add(row...)
+		rows = append(rows, row)
 	}
-	d.table(t)
+	return rows
+}
+
+// targets shows what the prototype costs beside its targets.
+func (d *doc) targets() {
+	gs := append(inMode(d.groups[targets], result.ICount), inMode(d.groups[price], result.ICount)...)
+	if len(gs) == 0 {
+		return
+	}
+	d.para("## Targets: what the prototype costs")
+	d.para("Medians in instructions (icount, one CPU), each beside its yardstick in the same run. A report is timed inside the kernel, a read(2) around the system call, and nobody waits meanwhile. %s", bootsNote(gs))
+	d.table(&table{heads: []string{"what", "figure>", "target>", "yardstick>", "met"}, rows: d.targetRows()})
 	costs := &table{heads: []string{"kernel", "channel"}}
 	for _, g := range gs {
 		for _, h := range g.first().Hists {
