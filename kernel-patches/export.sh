@@ -8,7 +8,7 @@
 # KTREE is a git tree in which `git am` has put the patches on top of BASE (a
 # tag or commit, `base` by default) as BRANCH (`wqfan` by default).  The same
 # commits always give the same files.  The cover letter's text is kept; its
-# list of patches and its statistics are made anew.
+# number of patches, their list and the statistics are made anew.
 set -eu
 
 [ $# -ge 1 ] || { echo "usage: $0 KTREE [BASE [BRANCH]]" >&2; exit 2; }
@@ -29,7 +29,7 @@ git -C "$ktree" -c core.abbrev=12 -c diff.suppressBlankEmpty=true format-patch -
 	--no-base --numbered -o "$tmp" "$base..$branch"
 
 {
-	sed '/^--- list ---$/,$d' "$cover"
+	sed "/^--- list ---\$/,\$d; s|^Subject: .PATCH 0*/[0-9]*.|Subject: [PATCH 0/$n]|" "$cover"
 	echo '--- list ---'
 	git -C "$ktree" log --reverse --format='  %s' "$base..$branch"
 	echo
