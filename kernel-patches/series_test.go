@@ -67,7 +67,7 @@ var shown = []struct {
 	{"fserror-do-nothing-that-nobody-waits-for", "", "no new behaviour: fewer instructions"},
 	{"fserror-watch_queue-post-with-fewer-instructions", "", "no new behaviour: fewer instructions"},
 	{"ext4-look-up-what-an-error-is-only-for-those-who-wan", "", "no new behaviour: fewer instructions"},
-	{"ext4-look-up-what-an-error-is-only-for-those-who-wan", "", "no new behaviour: fewer instructions"},
+	{"watch_queue-open-user-memory-once-for-many-notes", "", "no new behaviour: fewer instructions"},
 	{"selftests-test-what-watch-queues-are-to-those-who-wa", "", "tests"},
 	{"selftests-filesystems-race-those-who-watch-filesyste", "", "tests"},
 }
