@@ -5,6 +5,7 @@ package report
 import (
 	"bytes"
 	"image/color"
+	"strings"
 
 	xfont "golang.org/x/image/font"
 	"gonum.org/v1/plot"
@@ -80,7 +81,28 @@ func (f *figure) render() (svg, png []byte, err error) {
 }
 
 func (f *figure) header() vg.Length {
-	return 2*margin + 16 + lineStep*vg.Length(len(f.notes)) + 16*vg.Length(len(f.legendLines()))
+	return 2*margin + 16 + lineStep*vg.Length(len(f.noteLines())) + 16*vg.Length(len(f.legendLines()))
+}
+
+func noteStyle() text.Style { return textStyle(9.5, xfont.WeightNormal, color.Gray{0x40}) }
+
+// noteLines are the notes, broken where the figure is too narrow.
+func (f *figure) noteLines() []string {
+	style := noteStyle()
+	var lines []string
+	for _, n := range f.notes {
+		line := ""
+		for _, word := range strings.Fields(n) {
+			longer := strings.TrimPrefix(line+" "+word, " ")
+			if line != "" && style.Width(longer) > width-2*margin {
+				lines = append(lines, line)
+				longer = word
+			}
+			line = longer
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 // panelHeight is that of the data alone.
@@ -124,8 +146,8 @@ func (f *figure) draw(cs vg.CanvasSizer) {
 	at := vg.Point{X: c.Min.X + margin, Y: c.Max.Y - margin}
 	c.FillText(textStyle(13, xfont.WeightBold, black), at, f.title)
 	at.Y -= 18
-	for _, n := range f.notes {
-		c.FillText(textStyle(9.5, xfont.WeightNormal, color.Gray{0x40}), at, n)
+	for _, n := range f.noteLines() {
+		c.FillText(noteStyle(), at, n)
 		at.Y -= lineStep
 	}
 	at.Y -= 3
