@@ -9,7 +9,7 @@ BASE ?= 7.2
 SHELL = /bin/sh
 
 .DEFAULT_GOAL := help
-.PHONY: bench reports experiments test lint fuzz kernel clean help prerequisites bin/wqfan
+.PHONY: bench reports experiments test lint fuzz soak kernel races series-test series-check clean help prerequisites bin/wqfan
 
 bench: prerequisites bin/wqfan ## run the quick matrix in guests; plots and report land in reports/local/
 	bin/wqfan run
