@@ -451,7 +451,16 @@ func TestKernelEMFILE(t *testing.T) {
 	set(unix.Rlimit{Cur: uint64(fd) + 1, Max: old.Max})
 	defer set(old)
 	mount(t, device, dir, "xfs", "")
-	m.until("EMFILE", func() bool { return strings.Contains(fmt.Sprint(m.table.list()), "too many open files") })
+	// Who else holds a descriptor takes that room: give the monitor another.
+	began, room := time.Now(), 1
+	m.until("EMFILE", func() bool {
+		if len(m.table.list()) == 0 && time.Since(began) > time.Duration(room)*5*time.Second {
+			room++
+			set(unix.Rlimit{Cur: uint64(fd + room), Max: old.Max})
+			m.Reload()
+		}
+		return strings.Contains(fmt.Sprint(m.table.list()), "too many open files")
+	})
 	if n := m.sum("wqfan_mount_watched"); n != 0 {
 		t.Errorf("%v filesystems are watched", n)
 	}
