@@ -3,12 +3,10 @@
 package bench
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -223,17 +221,8 @@ func closeAll(files []*os.File) {
 	}
 }
 
-// blockDevice finds the virtio disk with a serial number.
+// blockDevice finds the disk with a serial number, where the guest's init has
+// linked it.
 func blockDevice(serial string) (string, error) {
-	names, err := filepath.Glob("/sys/block/*/serial")
-	if err != nil {
-		return "", err
-	}
-	for _, name := range names {
-		b, err := os.ReadFile(name)
-		if err == nil && strings.TrimSpace(string(b)) == serial {
-			return "/dev/" + filepath.Base(filepath.Dir(name)), nil
-		}
-	}
-	return "", fmt.Errorf("find the disk with serial number %q: %w", serial, errors.Join(os.ErrNotExist, fmt.Errorf("have %q", names)))
+	return filepath.EvalSymlinks("/dev/wqfan/" + serial)
 }

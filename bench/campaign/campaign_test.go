@@ -6,14 +6,19 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"wqfan/bench/guest"
 	"wqfan/bench/kernel"
@@ -331,5 +336,40 @@ func TestOneSecond(t *testing.T) {
 	}
 	if len(dirs) != 3 {
 		t.Errorf("three runs are recorded in %v", dirs)
+	}
+}
+
+// Two boots of the same build with the same seed are one and the same where
+// instructions are counted: every number of every cell.
+func TestBootsAgree(t *testing.T) {
+	o := options(t, "", scenario.Select{Kernels: []scenario.Variant{scenario.Patched}, Scenarios: []string{scenario.Latency}, FS: []string{"ext4"}, CPUs: []int{1}, Seed: 5})
+	o.Mode = result.ICount
+	var runs [2]*result.Run
+	var boots sync.WaitGroup
+	for i := range runs {
+		one := o
+		one.Dir += fmt.Sprint(i)
+		boots.Go(func() {
+			dir, err := Run(t.Context(), one)
+			if err == nil {
+				runs[i], err = result.Load(dir)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	boots.Wait()
+	if t.Failed() {
+		return
+	}
+	for i, c := range runs[0].Cells {
+		if len(c.Hists) < 3 {
+			t.Errorf("%s: %d histograms", c.ID, len(c.Hists))
+		}
+		// What differs first is nearest to the cause.
+		if d := gocmp.Diff(c, runs[1].Cells[i], cmpopts.IgnoreFields(result.Hist{}, "Data")); d != "" {
+			t.Fatalf("cell %d, %s (-first boot +second):\n%s", i, c.ID, d)
+		}
 	}
 }

@@ -50,20 +50,49 @@ func Main(handlers map[string]Handler) {
 	runHandler(handlers)
 }
 
+// diskLinks is where the guest's init links the machine's disks, by serial.
+const diskLinks = "/dev/wqfan"
+
 // FindDisk returns the device node of the disk with the given serial. It works
 // in the guest only.
 func FindDisk(serial string) (string, error) {
+	return filepath.EvalSymlinks(filepath.Join(diskLinks, serial))
+}
+
+// linkDisks gives the disks the names that FindDisk knows.
+func linkDisks(disks []orderedDisk) error {
+	if err := os.MkdirAll(diskLinks, 0o755); err != nil {
+		return err
+	}
+	for _, d := range disks {
+		find := d.find
+		if d.Size > 0 {
+			find = d.attach
+		}
+		device, err := find()
+		if err != nil {
+			return fmt.Errorf("disk %s: %w", d.Serial, err)
+		}
+		if err := os.Symlink(device, filepath.Join(diskLinks, d.Serial)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// find returns the device node of a disk on virtio-blk.
+func (d orderedDisk) find() (device string, err error) {
 	files, err := filepath.Glob("/sys/block/*/serial")
 	if err != nil {
 		return "", err
 	}
 	for _, f := range files {
 		b, err := os.ReadFile(f)
-		if err == nil && strings.TrimSpace(string(b)) == serial {
+		if err == nil && strings.TrimSpace(string(b)) == d.Serial {
 			return "/dev/" + filepath.Base(filepath.Dir(f)), nil
 		}
 	}
-	return "", fmt.Errorf("no disk with serial %q among %d", serial, len(files))
+	return "", fmt.Errorf("none of %d has this serial", len(files))
 }
 
 // runHandler is the process that runs the handler.
@@ -141,6 +170,9 @@ func supervise() {
 		if err != nil {
 			return setupFailed(err)
 		}
+		if err := linkDisks(o.Disks); err != nil {
+			return setupFailed(err)
+		}
 		if err := mountAll(diskMounts(o)); err != nil {
 			return setupFailed(err)
 		}
@@ -207,7 +239,7 @@ var systemMounts = []mount{
 func diskMounts(o orders) []mount {
 	var ms []mount
 	for _, m := range o.Mounts {
-		ms = append(ms, mount{fstype: m.Type, dir: m.Dir, serial: o.Serials[m.Disk], options: m.Options})
+		ms = append(ms, mount{fstype: m.Type, dir: m.Dir, serial: o.Disks[m.Disk].Serial, options: m.Options})
 	}
 	return ms
 }

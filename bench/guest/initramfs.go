@@ -25,7 +25,13 @@ type orders struct {
 	Payload json.RawMessage   `json:"payload,omitempty"`
 	Env     map[string]string `json:"env,omitempty"`
 	Mounts  []Mount           `json:"mounts,omitempty"`
-	Serials []string          `json:"serials,omitempty"` // of the machine's disks
+	Disks   []orderedDisk     `json:"disks,omitempty"` // as the machine's
+}
+
+// orderedDisk is what the guest is told of a disk.
+type orderedDisk struct {
+	Serial string `json:"serial"`
+	Size   int64  `json:"size,omitempty"` // in bytes, if it is in memory; 0: it is on virtio-blk
 }
 
 // checkStatic refuses an executable that needs a dynamic linker: the guest has
@@ -59,19 +65,6 @@ func writeInitramfs(file string, m Machine, j Job) (err error) {
 	if err := checkStatic(init); err != nil {
 		return err
 	}
-	o := orders{Handler: j.Handler, Payload: j.Payload, Env: j.Env, Mounts: j.Mounts}
-	for i := range m.Disks {
-		o.Serials = append(o.Serials, m.serial(i))
-	}
-	job, err := json.Marshal(o)
-	if err != nil {
-		return fmt.Errorf("job %s: %w", j.Handler, err)
-	}
-	files := append([]File{
-		{Path: "/init", Host: init, Mode: 0o755},
-		{Path: jobFile, Data: job},
-	}, m.Files...)
-
 	out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -97,7 +90,24 @@ func writeInitramfs(file string, m Machine, j Job) (err error) {
 			return err
 		}
 	}
-	for _, f := range files {
+	o := orders{Handler: j.Handler, Payload: j.Payload, Env: j.Env, Mounts: j.Mounts}
+	for i, d := range m.Disks {
+		disk := orderedDisk{Serial: m.serial(i)}
+		if m.inMemory() {
+			if disk.Size, err = a.addDisk(disk.Serial, d.Image); err != nil {
+				return fmt.Errorf("disk %s: %w", disk.Serial, err)
+			}
+		}
+		o.Disks = append(o.Disks, disk)
+	}
+	job, err := json.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("job %s: %w", j.Handler, err)
+	}
+	for _, f := range append([]File{
+		{Path: "/init", Host: init, Mode: 0o755},
+		{Path: jobFile, Data: job},
+	}, m.Files...) {
 		if err := a.addFile(f); err != nil {
 			return err
 		}

@@ -68,7 +68,7 @@ func TestInitramfs(t *testing.T) {
 		got = append(got, fmt.Sprintf("%o %s", r.Mode, r.Name))
 		if r.Name == "job.json" {
 			b, err := io.ReadAll(io.NewSectionReader(r, 0, int64(r.FileSize)))
-			if want := `{"handler":"h","payload":{"a":1},"env":{"A":"1","B":"2"},"serials":["disk0","x"]}`; err != nil || string(b) != want {
+			if want := `{"handler":"h","payload":{"a":1},"env":{"A":"1","B":"2"},"disks":[{"serial":"disk0"},{"serial":"x"}]}`; err != nil || string(b) != want {
 				t.Errorf("job %s, %v: want %s", b, err, want)
 			}
 		}

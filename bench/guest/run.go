@@ -398,6 +398,9 @@ func startLocked(cmd *exec.Cmd) (<-chan error, error) {
 // too busy to read; it is what an unprivileged process may ask for.
 const consoleRoom = 1 << 20
 
+// resultsRoom is how much of the results does, in bytes.
+const resultsRoom = 4 << 20
+
 // consolePipe makes our end, which the poller serves, and QEMU's.
 func consolePipe() (ours, theirs *os.File, err error) {
 	ours, theirs, err = os.Pipe()
@@ -418,6 +421,11 @@ func resultsSocket() (ours, theirs *os.File, err error) {
 	}
 	if err := unix.SetNonblock(fds[0], true); err != nil {
 		return nil, nil, os.NewSyscallError("fcntl", err)
+	}
+	// Room for a large record, so that the guest need not wait for us: as much as
+	// may be had.
+	if unix.SetsockoptInt(fds[1], unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, resultsRoom) != nil {
+		_ = unix.SetsockoptInt(fds[1], unix.SOL_SOCKET, unix.SO_SNDBUF, resultsRoom)
 	}
 	return os.NewFile(uintptr(fds[0]), "results"), os.NewFile(uintptr(fds[1]), "results"), nil
 }
