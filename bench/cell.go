@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -232,6 +233,13 @@ func flooded(ctx context.Context, c scenario.Cell, t Task, out *result.Cell) err
 		return err
 	}
 	defer unmount()
+	if c.Flood.Trigger {
+		undo, err := printing(c, mounts[0])
+		if err != nil {
+			return err
+		}
+		defer undo()
+	}
 	targets, err := openTargets(mounts, c.Targets)
 	if err != nil {
 		return fmt.Errorf("open the flood's targets: %w", err)
@@ -278,7 +286,7 @@ func flooded(ctx context.Context, c scenario.Cell, t Task, out *result.Cell) err
 			return err
 		}
 	}
-	rep, floodErr := flood.Inject(ctx, c.Flood, targets...)
+	rep, stamps, floodErr := flooding(ctx, c, targets)
 	out.Flood = result.Flood{Attempted: rep.Attempted, Accepted: rep.Accepted, Refused: rep.Refused,
 		Elapsed: rep.Elapsed.Nanoseconds(), LateMax: rep.LateMax.Nanoseconds()}
 	if rep.Elapsed > 0 {
@@ -309,9 +317,10 @@ func flooded(ctx context.Context, c scenario.Cell, t Task, out *result.Cell) err
 	if !rep.Drained {
 		return fmt.Errorf("fserror's worker still held reports when the flood ended: %d were accepted", rep.Accepted)
 	}
-	stamps, err := flood.Log()
-	if err != nil {
-		return err
+	if !c.Flood.Trigger {
+		if stamps, err = flood.Log(); err != nil {
+			return err
+		}
 	}
 	if uint64(len(stamps)) != rep.Attempted {
 		return fmt.Errorf("the injector's log has %d entries for %d errors", len(stamps), rep.Attempted)
@@ -432,6 +441,9 @@ var ErrIdentity = errors.New("the accounting identity is broken")
 // has no times that errors are due at.
 func (r *reader) times(c scenario.Cell, stamps []flood.Stamp, inodes []uint64, unit string, out *result.Cell) error {
 	cost, lateness, news := newTiming("report-cost"), newTiming("lateness"), newTiming(result.IntendedToRead)
+	if c.Flood.Trigger {
+		cost.name = "trigger-cost" // of a system call, and of all that ext4 does
+	}
 	open := c.Flood.Schedule != flood.Flat
 	for _, s := range stamps {
 		if s.Called == 0 {
@@ -446,7 +458,7 @@ func (r *reader) times(c scenario.Cell, stamps []flood.Stamp, inodes []uint64, u
 	}
 	all := []*timing{cost, lateness, news}
 	if c.Reader.Live && open {
-		why := r.rank(c, inodes)
+		why := r.rank(c, inodes, stamps)
 		if why != "" {
 			out.Warnings = append(out.Warnings, why)
 		}
@@ -511,7 +523,7 @@ func (r *reader) stages(stamps []flood.Stamp) []*timing {
 // the n-th reported. Several overtake each other. Then the inode that a record
 // names tells which of its neighbours in rank it is, but not what else its count
 // stands for. Losses and refusals leave no rank to go by.
-func (r *reader) rank(c scenario.Cell, inodes []uint64) string {
+func (r *reader) rank(c scenario.Cell, inodes []uint64, stamps []flood.Stamp) string {
 	if r.ch.sequenced {
 		return ""
 	}
@@ -533,12 +545,16 @@ func (r *reader) rank(c scenario.Cell, inodes []uint64) string {
 		if i < 0 {
 			continue
 		}
-		// The error of this inode that is nearest in rank.
+		// The error of this inode that is nearest in rank, and was reported
+		// before it was read.
 		near := rc.seq - rc.seq%n + uint64(i)
 		if near > rc.seq+n/2 && near >= n {
 			near -= n
 		} else if near+n/2 < rc.seq {
 			near += n
+		}
+		for near >= n && (near >= uint64(len(stamps)) || stamps[near].Called > rc.recv) {
+			near -= n
 		}
 		rc.seq, rc.count = near, 1
 		kept = append(kept, rc)
@@ -643,7 +659,7 @@ func describe(c scenario.Cell) result.Cell {
 	if c.Flood.PerInode {
 		scope = "inode"
 	}
-	return result.Cell{
+	out := result.Cell{
 		ID: c.ID(), Scenario: c.Scenario, Variant: string(c.Kernel), Arm: c.Arm.Name, FS: c.FS, CPUs: c.CPUs, Point: c.Point,
 		Params: result.Params{
 			Errors: c.Flood.Count, Schedule: string(c.Flood.Schedule), Interval: c.Flood.Interval.Nanoseconds(),
@@ -654,4 +670,12 @@ func describe(c scenario.Cell) result.Cell {
 			Noise: c.Noise, Reserve: c.Reserve, Every: c.Reader.Every.Nanoseconds(), Reader: c.Reader.String(),
 		},
 	}
+	switch cmp.Or(c.Like, c.Arm.Channel) {
+	case scenario.HealthMonitor:
+		out.Warnings = append(out.Warnings, "errors of file ranges: of metadata fserror tells the health monitor nothing")
+	case scenario.KernelLog:
+		out.Params.Source = "ext4's trigger_fs_error"
+		out.Warnings = append(out.Warnings, "errors made through ext4's trigger_fs_error, each with a system call: what the injector reports is not in the log; the console was quiet")
+	}
+	return out
 }

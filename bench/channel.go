@@ -41,11 +41,21 @@ const fillerID = 255
 
 // openChannel opens the cell's arm at its capacity and watches the filesystems
 // mounted at mounts, or the file own alone.
-func openChannel(c scenario.Cell, mounts []string, own *os.File) (*channel, error) {
-	if c.Arm.Channel == scenario.Fanotify {
-		return openFan(c, mounts, own)
+func openChannel(c scenario.Cell, mounts []string, own *os.File) (ch *channel, err error) {
+	switch c.Arm.Channel {
+	case scenario.Fanotify:
+		ch, err = openFan(c, mounts, own)
+	case scenario.WatchQueue:
+		ch, err = openWQ(c, mounts, own)
+	case scenario.HealthMonitor:
+		return openHealthmon(c, mounts[0])
+	case scenario.KernelLog:
+		return openLog(c)
 	}
-	return openWQ(c, mounts, own)
+	if err == nil && c.Flood.Trigger {
+		ch.sequenced = false // nothing says which error a record is about
+	}
+	return ch, err
 }
 
 func openFan(c scenario.Cell, mounts []string, own *os.File) (_ *channel, err error) {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 	"unsafe"
@@ -207,13 +206,7 @@ func brokenExt4(dir string) (*brokenFS, error) {
 			name: "an inode with an impossible mode", ino: inodes[BadFile], errno: fserr.EFSCORRUPTED, class: fserr.Metadata, pos: -1,
 			provoke: func() error { _, err := os.Stat(filepath.Join(dir, BadFile)); return ignoreNotExist(err) },
 		}},
-		count: func() (uint64, error) {
-			b, err := os.ReadFile(filepath.Join("/sys/fs/ext4", filepath.Base(dev), "errors_count"))
-			if err != nil {
-				return 0, err
-			}
-			return strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
-		},
+		count:   func() (uint64, error) { return ext4Errors(dev) },
 		cleanup: cleanup,
 	}, nil
 }

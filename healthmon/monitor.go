@@ -130,6 +130,10 @@ func (m *Monitor) Read(ctx context.Context, events []fserr.Event) (int, error) {
 	}
 }
 
+// Woken returns when the last wait of a Read ended, CLOCK_MONOTONIC ns; 0 if it
+// did not wait.
+func (m *Monitor) Woken() int64 { return m.r.Woken() }
+
 // SetReadDeadline implements [fserr.Source].
 func (m *Monitor) SetReadDeadline(t time.Time) error { return m.r.SetReadDeadline(t) }
 

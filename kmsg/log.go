@@ -114,6 +114,14 @@ func (l *Log) Read(ctx context.Context, events []fserr.Event) (int, error) {
 	}
 }
 
+// Next returns the number of the line that Read returns next, if none is lost.
+// After Open that is the one that the kernel will give to its next line.
+func (l *Log) Next() uint64 { return l.next }
+
+// Woken returns when the last wait of a Read ended, CLOCK_MONOTONIC ns, with
+// Config.Thread; 0 if it did not wait.
+func (l *Log) Woken() int64 { return l.r.Woken() }
+
 // SetReadDeadline implements [fserr.Source].
 func (l *Log) SetReadDeadline(t time.Time) error { return l.r.SetReadDeadline(t) }
 

@@ -24,6 +24,7 @@ import (
 	"wqfan/bench/kernel"
 	"wqfan/bench/result"
 	"wqfan/bench/scenario"
+	"wqfan/fserr"
 	"wqfan/internal/need"
 )
 
@@ -97,7 +98,8 @@ func record(t *testing.T, ctx context.Context, o Options) (*result.Run, error) {
 // counts add up to all errors until its queue is full, and then too if it may.
 func TestOverflow(t *testing.T) {
 	for _, cpus := range []int{1, 2} {
-		o := options(t, "", scenario.Select{Scenarios: []string{scenario.Overflow}, FS: []string{"ext4"}, CPUs: []int{cpus}})
+		o := options(t, "", scenario.Select{Scenarios: []string{scenario.Overflow}, FS: []string{"ext4"}, CPUs: []int{cpus},
+			Arms: []string{"fan", "fan-detail", "fan-honest", "wq-base", "wq-base-worker", "wq"}})
 		for i := range o.Plan.Boots {
 			o.Plan.Boots[i].Cells = slices.DeleteFunc(o.Plan.Boots[i].Cells, func(c scenario.Cell) bool { return c.Flood.Count > 10_000 })
 		}
@@ -202,6 +204,47 @@ func TestFindings(t *testing.T) {
 		if check == nil || !check(c) {
 			t.Errorf("%s: %v, noise %v, reader %+v", c.ID, c.Account, c.Noise, c.Reader)
 		}
+	}
+	for name := range checks {
+		t.Errorf("%s was not measured", name)
+	}
+}
+
+// What people have without the two roads closes its account too, and says less.
+func TestBaselines(t *testing.T) {
+	o := options(t, "", scenario.Select{CPUs: []int{1}, Arms: []string{"healthmon", "kmsg", "kmsg-all", "fan"}, Kernels: []scenario.Variant{scenario.Base},
+		Scenarios: []string{scenario.Overflow, scenario.Latency, scenario.Loss, "baselines"},
+		Cells:     []string{"baselines", "arm=healthmon", "arm=kmsg/burst=1000", "arm=kmsg-all/burst=1000", "arm=kmsg-all/burst=10000", "arm=kmsg/pace=10ms", "arm=kmsg-all/gap=10us"}})
+	o.Mode = result.ICount
+	run, err := record(t, t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checks := map[string]func(a fserr.Account, r result.Reader) bool{
+		// The monitor counts what it loses, and would tell with the next error.
+		"overflow healthmon burst=1000":  func(a fserr.Account, r result.Reader) bool { return a.Detailed == 512 && a.Silent == 488 },
+		"latency healthmon pace=10ms":    func(a fserr.Account, r result.Reader) bool { return a.Detailed == 500 },
+		"baselines healthmon burst=1000": func(a fserr.Account, r result.Reader) bool { return a.Detailed == 512 && a.Silent == 488 },
+		// Ten lines in five seconds; of the rest the first line after that tells.
+		"overflow kmsg burst=1000": func(a fserr.Account, r result.Reader) bool { return a.Detailed == 10 && a.Silent == 990 },
+		"latency kmsg pace=10ms": func(a fserr.Account, r result.Reader) bool {
+			return a.Detailed == 20 && r.LossEvents == 1 && a.Signalled == r.LossCount && a.Silent > 0
+		},
+		// Lines that are overwritten are told by their numbers.
+		"overflow kmsg-all burst=1000": func(a fserr.Account, r result.Reader) bool { return a.Detailed == 1000 },
+		"overflow kmsg-all burst=10000": func(a fserr.Account, r result.Reader) bool {
+			return a.Signalled > 0 && a.Signalled == r.LossCount && a.Silent == 0 && r.LossAfter == 0
+		},
+		// fanotify is told of the same errors.
+		"baselines fan burst=1000":  func(a fserr.Account, r result.Reader) bool { return a.Delivered() == 1000 && a.Coalesced > 0 },
+		"baselines kmsg burst=1000": func(a fserr.Account, r result.Reader) bool { return a.Detailed == 10 && a.Silent == 990 },
+	}
+	for _, c := range run.Cells {
+		name := c.Scenario + " " + c.Arm + " " + c.Point
+		if check := checks[name]; check != nil && !check(c.Account, c.Reader) || c.Account.Unexplained() != 0 || c.Account.Injected != c.Params.Errors {
+			t.Errorf("%s: %v, reader %+v", c.ID, c.Account, c.Reader)
+		}
+		delete(checks, name)
 	}
 	for name := range checks {
 		t.Errorf("%s was not measured", name)

@@ -51,6 +51,7 @@ type Spec struct {
 	Context  string // task, irqoff, softirq, hardirq; "" is task
 	Log      bool   // keep a Stamp of every error
 	Blob     int    // bytes of a filesystem-specific record with each error, up to 4096
+	Trigger  bool   // made through ext4's trigger_fs_error instead, see [Trigger]
 }
 
 // command returns the words that fs/fserror_inject.c takes, with fds as targets.

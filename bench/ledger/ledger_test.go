@@ -72,6 +72,10 @@ func TestClose(t *testing.T) {
 		{"exact count that covers what another ledger has", append(seq(0, 1, 2), exact), Injected{5, 0}, Channel{Records: 3, Dropped: 2, Else: 5},
 			fserr.Account{Injected: 5, Detailed: 3, Signalled: 2}, ""},
 
+		{"exact count of a channel that tells of the last losses later", append(seq(0, 1), exact), Injected{10, 0}, Channel{Records: 2, Dropped: 8, Late: true},
+			fserr.Account{Injected: 10, Detailed: 2, Signalled: 7, Silent: 1}, ""},
+		{"and it counts more than were lost", append(seq(0, 1, 2, 3), exact), Injected{10, 0}, Channel{Records: 4, Dropped: 6, Late: true},
+			fserr.Account{Injected: 10, Detailed: 4, Signalled: 6}, "loss records count 7"},
 		{"exact count that is wrong", append(seq(0, 1), exact), Injected{10, 0}, Channel{Records: 2, Dropped: 8},
 			fserr.Account{Injected: 10, Detailed: 2, Signalled: 7, Silent: 1}, "loss records count 7"},
 		{"a record vanished between kernel and reader", seq(0, 1), Injected{3, 0}, Channel{Records: 3},

@@ -299,7 +299,7 @@ func reserves(d *data) finding {
 }
 
 func overflowSignal(d *data) finding {
-	lossy := filter(slices.Concat(d.groups[overflow], d.groups["chain"], d.groups[loss]), func(g *group) bool { return !g.lossless() })
+	lossy := filter(slices.Concat(d.groups[overflow], d.groups["chain"], d.groups[loss]), func(g *group) bool { return !g.lossless() && !baseline(g.arm) })
 	mine := filter(lossy, func(g *group) bool { return watchQueue(g.arm) })
 	if len(mine) == 0 {
 		return notMeasured(d)

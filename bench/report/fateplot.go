@@ -101,6 +101,9 @@ func fateFigure(d *data, spot place, gs []*group, filled bool) *figure {
 	if spot.mode == result.TCG {
 		f.notes[1] += " Emulated CPUs: loss semantics only."
 	}
+	if late := filter(gs, func(g *group) bool { return tellsLate(g.arm) }); len(late) > 0 {
+		f.notes = append(f.notes, fmt.Sprintf("%s: nothing followed. The next error would bring word of the loss, with its number.", strings.Join(armsOf(late), ", ")))
+	}
 	f.legend = fateEntries(seen)
 	return f
 }

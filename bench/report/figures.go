@@ -55,11 +55,17 @@ func perRow(n int) int {
 	return (n + rows - 1) / rows
 }
 
-// tile breaks rows of panels that are too many for the width of a figure.
+// tile closes the gaps in rows of panels, and breaks those that are too many for
+// the width of a figure.
 func tile(rows [][]*plot.Plot) [][]*plot.Plot {
 	var out [][]*plot.Plot
+	most := 0
 	for _, row := range rows {
-		each := perRow(len(row))
+		most = max(most, perRow(len(row)))
+	}
+	for _, row := range rows {
+		row = slices.DeleteFunc(row, func(p *plot.Plot) bool { return p == nil })
+		each := most
 		for part := range slices.Chunk(row, each) {
 			out = append(out, append(part[:len(part):len(part)], make([]*plot.Plot, each-len(part))...))
 		}

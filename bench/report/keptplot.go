@@ -47,12 +47,21 @@ func keptFigure(d *data, gs []*group) *figure {
 	panels := make([][]*plot.Plot, len(rows))
 	for i, r := range rows {
 		for _, a := range arms {
-			p := panel(fmt.Sprintf("%s, %s (%s)", a, cpuCount(r.cpus), r.mode))
+			if !slices.ContainsFunc(gs, func(g *group) bool { return g.arm == a && g.cpus == r.cpus && g.mode == r.mode }) {
+				panels[i] = append(panels[i], nil)
+				continue
+			}
+			title := fmt.Sprintf("%s, %s", a, cpuCount(r.cpus))
+			if slices.ContainsFunc(rows, func(o row) bool { return o.cpus == r.cpus && o.mode != r.mode }) {
+				title += fmt.Sprintf(" (%s)", r.mode)
+			}
+			p := panel(title)
 			p.X.Label.Text = "errors in the burst"
 			p.Y.Label.Text = "error records kept"
 			logAxis(&p.X, xs)
 			logAxis(&p.Y, ys)
 			p.Y.Min = none * 0.7
+			p.Y.Max *= 5 // for the label of the highest line
 			p.Y.Tick.Marker = plot.TickerFunc(func(lo, hi float64) []plot.Tick {
 				return append(logTicks(1, hi), plot.Tick{Value: none, Label: "0"})
 			})

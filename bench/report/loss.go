@@ -47,13 +47,17 @@ func (d *doc) sweep(m result.Mode, gs []*group) {
 		for _, a := range armsOf(here) {
 			series := swept(ofArm(here, a))
 			row := []string{p.String(), a, rateUpTo(series, (*group).inDetail), rateUpTo(series, (*group).lossless)}
-			if i := slices.IndexFunc(series, func(g *group) bool { return g.asked() == top }); i >= 0 {
+			i := slices.IndexFunc(series, func(g *group) bool { return g.asked() == top })
+			if i < 0 && own(series[0]) {
+				i = len(series) - 1
+			}
+			if i >= 0 {
 				g := series[i]
 				made := percent(min(100, 100*g.rate()/g.asked()))
 				if g.late() {
 					made += " ×"
 				}
-				row = append(row, append([]string{figures3(top), made}, g.shares()...)...)
+				row = append(row, append([]string{figures3(g.asked()), made}, g.shares()...)...)
 			} else {
 				row = append(row, "–", "–", "–", "–", "–", "–")
 			}
@@ -94,9 +98,15 @@ func (d *doc) flatOut(m result.Mode, gs []*group) {
 	d.guarantee(gs)
 }
 
-// common returns the highest rate that all channels were asked for, or 0.
+// own says that the errors of a group have a source of their own, which does not
+// make as many as the injector.
+func own(g *group) bool { return g.first().Params.Source != "" }
+
+// common returns the highest rate that all channels were asked for whose errors
+// the injector made, or 0.
 func common(gs []*group) float64 {
 	var top float64
+	gs = filter(gs, func(g *group) bool { return !own(g) })
 	for _, g := range gs {
 		same := filter(gs, func(o *group) bool { return o.asked() == g.asked() })
 		if len(armsOf(same)) == len(armsOf(gs)) {

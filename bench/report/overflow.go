@@ -5,6 +5,7 @@ package report
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"wqfan/bench/result"
 )
@@ -40,6 +41,9 @@ func (d *doc) overflow() {
 	t.rows = mergeRows(rows, 2)
 	d.table(t)
 	d.guarantee(gs)
+	if late := filter(gs, func(g *group) bool { return tellsLate(g.arm) && g.share(lostMute) > 0 }); len(late) > 0 {
+		d.para("%s: here nothing followed the burst. The next error would bring word of the loss, and how much it was; until then it is silent.", strings.Join(armsOf(late), " and "))
+	}
 	for _, yes := range []bool{false, true} {
 		if ps := places(filled(gs, yes)); len(ps) > 0 {
 			d.embed(fateName(ps[0], yes)) // the others are alike, and linked at the end

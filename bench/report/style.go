@@ -25,9 +25,12 @@ var (
 	vermilion = color.RGBA{0xd5, 0x5e, 0x00, 0xff}
 	purple    = color.RGBA{0xcc, 0x79, 0xa7, 0xff}
 
+	brown     = color.RGBA{0x8c, 0x51, 0x0a, 0xff}
 	paleGreen = color.RGBA{0xb5, 0xe3, 0xd5, 0xff}
 	midGrey   = color.RGBA{0x9a, 0x9a, 0x9a, 0xff}
 	grey      = color.RGBA{0x80, 0x80, 0x80, 0xff}
+	darkGrey  = color.RGBA{0x58, 0x58, 0x58, 0xff}
+	lightGrey = color.RGBA{0xa8, 0xa8, 0xa8, 0xff}
 	gridGrey  = color.RGBA{0xe6, 0xe6, 0xe6, 0xff}
 	white     = color.RGBA{0xff, 0xff, 0xff, 0xff}
 )
@@ -50,11 +53,41 @@ var armStyles = []armStyle{
 	{"fan-honest", "FAN_FS_ERROR that merges when its queue is full, and counts what it drops", purple, []vg.Length{10, 2}, draw.BoxGlyph{}},
 	{"wq", "watch_queue as the series makes it", green, []vg.Length{3, 2}, draw.PlusGlyph{}},
 	{"wq-parts", "the same, where each part of a long record may be lost by itself", black, []vg.Length{1, 3}, draw.PyramidGlyph{}},
+	{"healthmon", "XFS's health monitor: 512 errors of file ranges; it counts what it loses, and tells with the next error", brown, []vg.Length{5, 1.5}, draw.CircleGlyph{}},
+	{"kmsg", "the kernel's log as it is: ext4 writes ten lines in five seconds, and tells of the others with the next line", darkGrey, []vg.Length{1.5, 1.5}, diamond{}},
+	{"kmsg-all", "the kernel's log without ext4's rate limit", lightGrey, []vg.Length{4, 1, 1, 1}, diamond{hollow: true}},
+}
+
+// diamond is a square on its corner.
+type diamond struct{ hollow bool }
+
+// DrawGlyph implements draw.GlyphDrawer.
+func (d diamond) DrawGlyph(c *draw.Canvas, sty draw.GlyphStyle, at vg.Point) {
+	r := sty.Radius * 1.2
+	var p vg.Path
+	p.Move(vg.Point{X: at.X, Y: at.Y + r})
+	p.Line(vg.Point{X: at.X + r, Y: at.Y})
+	p.Line(vg.Point{X: at.X, Y: at.Y - r})
+	p.Line(vg.Point{X: at.X - r, Y: at.Y})
+	p.Close()
+	if !d.hollow {
+		c.Fill(p)
+		return
+	}
+	c.SetLineStyle(draw.LineStyle{Color: sty.Color, Width: vg.Points(0.5)})
+	c.Stroke(p)
 }
 
 // onKernel stands between an arm and its kernel, where a run has the arm on the
 // patched kernel too.
 const onKernel = " on "
+
+// baseline says that a channel is none of the two that the claims are about.
+func baseline(arm string) bool { return arm == "healthmon" || strings.HasPrefix(arm, "kmsg") }
+
+// tellsLate says that a channel tells of a loss with the next error that it has
+// room for, or the leave to print: until there is one the loss is silent.
+func tellsLate(arm string) bool { return arm == "healthmon" || arm == "kmsg" }
 
 func armRank(name string) int {
 	name, _, _ = strings.Cut(name, onKernel)

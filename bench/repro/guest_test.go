@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"wqfan/bench/guest"
@@ -58,21 +57,10 @@ func inGuest(t *testing.T, variant string) (results []Result) {
 		t.Fatal(err)
 	}
 	g := Guest{Kernel: im.Path, Mode: result.TCG, Init: wqfan(t), SerialLog: filepath.Join(t.ArtifactDir(), "serial.log")}
-	perform := func() error {
-		results = nil
-		return g.Perform(t.Context(), all, func(r Result) error {
-			results = append(results, r)
-			return nil
-		})
-	}
-	err = perform()
-	for try := 1; try < 4 && err != nil && strings.Contains(err.Error(), "was killed"); try++ {
-		// fserror-refused takes all memory: at times the kernel takes it back
-		// from the one process that it can kill, ours.
-		t.Logf("out of memory, once more: %v", err)
-		err = perform()
-	}
-	if err != nil {
+	if err := g.Perform(t.Context(), all, func(r Result) error {
+		results = append(results, r)
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if len(results) != len(all) {

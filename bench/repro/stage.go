@@ -255,32 +255,6 @@ func (s *stage) read(c *channel, once bool) ([]fserr.Event, error) {
 	}
 }
 
-// leave takes the machine's memory until so many MiB are free.
-func (s *stage) leave(mib int) error {
-	name := filepath.Join(base, "memory")
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	s.later(func() error { return os.Remove(name) })
-	const chunk = 1 << 20
-	for size := int64(0); ; size += chunk {
-		var info unix.Sysinfo_t
-		if err := unix.Sysinfo(&info); err != nil {
-			return os.NewSyscallError("sysinfo", err)
-		}
-		free := info.Freeram * uint64(info.Unit) >> 20
-		if free <= uint64(mib) {
-			s.note("%d MiB taken, %d are free", size>>20, free)
-			return nil
-		}
-		if err := unix.Fallocate(int(f.Fd()), 0, size, chunk); err != nil {
-			return fmt.Errorf("take memory: %w", os.NewSyscallError("fallocate", err))
-		}
-	}
-}
-
 // background runs f, or has it run beside the next lines.
 func (s *stage) background(aside bool, f func() error) error {
 	if !aside {

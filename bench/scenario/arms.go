@@ -22,11 +22,17 @@ var variants = []Variant{Stock, Base, Patched}
 // Channel is the kernel interface behind an arm.
 type Channel string
 
-// The two roads, and the empty one.
+// The two roads, and none.
 const (
 	Fanotify   Channel = "fanotify"
 	WatchQueue Channel = "watch_queue"
 	Nothing    Channel = "" // nobody watches
+)
+
+// What people use where they have neither: the baselines.
+const (
+	HealthMonitor Channel = "healthmon" // XFS's own
+	KernelLog     Channel = "kmsg"
 )
 
 // Arm is one side of the comparison.
@@ -37,12 +43,19 @@ type Arm struct {
 	Detail   bool      // fanotify: a record of its own for each error, with all that fserror knows
 	Honest   bool      // fanotify: merge when full, count what is dropped; watch_queue: count losses and tell them at once
 	Whole    bool      // watch_queue: a record longer than a note is posted whole or not at all
+	Freely   bool      // the kernel's log: the filesystem writes all its lines, and does not limit their rate
 	Kernels  []Variant // that it is measured on
+	FS       []string  // filesystems that it tells of; nil is all
 	About    string    // one line for people
 }
 
-// runsOn says whether the arm is measured on a kernel.
-func (a Arm) runsOn(v Variant) bool { return slices.Contains(a.Kernels, v) }
+// runsOn says whether the arm is measured on a kernel and a filesystem.
+func (a Arm) runsOn(v Variant, fs string) bool {
+	return slices.Contains(a.Kernels, v) && takes(a.FS, fs)
+}
+
+// baseline says that the arm is one of those that people have without the two roads.
+func (a Arm) baseline() bool { return a.Channel == HealthMonitor || a.Channel == KernelLog }
 
 // fan is in every boot with a channel: the yardstick.
 var arms = []Arm{
@@ -60,6 +73,12 @@ var arms = []Arm{
 		About: "watch_queue as the series makes it: exact losses told at once, larger rings, long records whole or not at all"},
 	{Name: "wq-parts", Channel: WatchQueue, Honest: true, Kernels: []Variant{Patched},
 		About: "the same, but each part of a long record may be lost by itself"},
+	{Name: "healthmon", Channel: HealthMonitor, Deferred: true, Kernels: []Variant{Base}, FS: []string{"xfs"},
+		About: "XFS's health monitor (XFS only): errors of file ranges, 512 of them; counts what it loses, and tells with the next event"},
+	{Name: "kmsg", Channel: KernelLog, Kernels: []Variant{Base}, FS: []string{"ext4"},
+		About: "the kernel's log as it is (ext4 only, errors made through ext4 itself): ten lines in five seconds"},
+	{Name: "kmsg-all", Channel: KernelLog, Freely: true, Kernels: []Variant{Base}, FS: []string{"ext4"},
+		About: "the kernel's log without ext4's rate limit"},
 	{Name: "none", Kernels: variants,
 		About: "nobody watches"},
 }

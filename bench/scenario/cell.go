@@ -19,18 +19,19 @@ type Cell struct {
 	Arm      Arm
 	FS       string // ext4, xfs, tmpfs
 	CPUs     int
-	Point    string // what varies within the scenario, key=value
-	Queue    uint64 // capacity: notes of a watch queue, max_queued_events of a group
-	Filler   uint64 // other events queued before the errors: opens in a group, key updates in a watch queue
-	Mounts   int    // filesystems that the errors go round, where they are not the one of FS: tmpfs
-	Watchers int    // channels of the arm side by side; 0 is one
-	Idle     bool   // the channel is open, and watches another filesystem
-	Own      bool   // the reader is nobody, and watches the first target only: a file that it holds open
-	Targets  int    // files that the errors stride over; 0 for errors of the superblock
-	Noise    uint64 // errors of class NoiseClass that come before the flood
-	Filter   bool   // the channel takes errors of the flood's class only
-	Reserve  uint64 // places that the channel keeps for errors of the flood's class
-	Memory   bool   // take what the kernel's memory has lost to the channel
+	Point    string  // what varies within the scenario, key=value
+	Queue    uint64  // capacity: notes of a watch queue, max_queued_events of a group
+	Filler   uint64  // other events queued before the errors: opens in a group, key updates in a watch queue
+	Mounts   int     // filesystems that the errors go round, where they are not the one of FS: tmpfs
+	Watchers int     // channels of the arm side by side; 0 is one
+	Idle     bool    // the channel is open, and watches another filesystem
+	Own      bool    // the reader is nobody, and watches the first target only: a file that it holds open
+	Targets  int     // files that the errors stride over; 0 for errors of the superblock
+	Noise    uint64  // errors of class NoiseClass that come before the flood
+	Filter   bool    // the channel takes errors of the flood's class only
+	Reserve  uint64  // places that the channel keeps for errors of the flood's class
+	Memory   bool    // take what the kernel's memory has lost to the channel
+	Like     Channel // the flood is what this channel can be told of; "" is the arm's own
 	Reader   Reader
 	Search   Search
 	Flood    flood.Spec

@@ -31,6 +31,7 @@ type Scenario struct {
 	fs   []string  // nil: those of disks
 	once bool      // only in the guests with the fewest CPUs
 	more bool      // only in the full matrix, or where it is asked for by name
+	ext4 bool      // on other filesystems only in the full matrix, or where they are asked for by name
 
 	// cells returns the cells for one arm in one place. The plan adds both.
 	cells func(a Arm, at place) []Cell
@@ -50,6 +51,9 @@ var (
 	compared = []string{"fan", "fan-detail", "wq-base", "wq-base-worker", "wq"}
 	disks    = []string{"ext4", "xfs"}
 	ext4     = []string{"ext4"} // for what does not depend on the filesystem
+
+	// What there is without either road, where it can be told of the flood.
+	baselines = []string{"healthmon", "kmsg", "kmsg-all"}
 )
 
 // All returns the scenarios in the order in which they run.
@@ -64,14 +68,14 @@ var (
 
 var families = []Scenario{
 	{Name: Overflow, About: "bursts of errors against a queue that nobody reads, at several queue sizes: what is kept, merged, lost, and signalled when",
-		arms: append([]string{"fan-honest"}, compared...), cells: overflow},
+		arms: slices.Concat([]string{"fan-honest"}, compared, baselines), cells: overflow},
 	{Name: Latency, About: "single errors at a Poisson pace: from the moment each was due until user space has read it, and where the time goes",
-		cells: func(a Arm, at place) (cells []Cell) {
+		arms: slices.Concat(compared, baselines), cells: func(a Arm, at place) (cells []Cell) {
 			n, paces := uint64(500), []time.Duration{10 * time.Millisecond}
 			switch {
 			case at.full:
 				n, paces = 2000, []time.Duration{10 * time.Millisecond, time.Millisecond, 200 * us}
-			case !at.first() && at.cpus > 1:
+			case at.cpus > 1 && (!at.first() || a.baseline()):
 				return nil
 			}
 			for _, d := range paces {
@@ -80,11 +84,24 @@ var families = []Scenario{
 			return cells
 		}},
 	{Name: Loss, About: "offered rate from idle to flat out against a live reader: delivered, coalesced, lost",
-		fs: ext4, cells: loss},
+		arms: slices.Concat(compared, baselines), ext4: true, cells: loss},
 	{Name: Corruption, About: "an ext4 directory and inode broken on disk, a failing device under XFS: do the channels name the right inode and errno",
 		// What a real fault reports does not depend on how many CPUs there are.
 		once: true, cells: func(a Arm, _ place) []Cell {
 			return []Cell{{Point: "real faults", Queue: largest(a), Reader: live}}
+		}},
+	{Name: "baselines", About: "the same errors to all: made through ext4 itself, and of file ranges on XFS; a burst that nobody reads, and single ones",
+		arms: append([]string{"fan", "wq-base"}, baselines...), on: []Variant{Base}, once: true, more: true,
+		cells: func(a Arm, at place) []Cell {
+			like := KernelLog
+			if at.fs == "xfs" {
+				like = HealthMonitor
+			}
+			cells := []Cell{{Point: "burst=1000", Queue: largest(a), Flood: burst(1000, 1)}, paced(a, "pace=10ms", 500, 10*time.Millisecond, waiting)}
+			for i := range cells {
+				cells[i].Like = like
+			}
+			return cells
 		}},
 	{Name: "chain", About: "errors with records longer than a note, against a full queue and a reader that is behind: which come whole, in part, not at all",
 		arms: []string{"fan-detail", "wq", "wq-parts"}, fs: ext4, once: true,
@@ -234,6 +251,20 @@ type queue struct{ size, filler uint64 }
 
 func overflow(a Arm, at place) []Cell {
 	bursts := []uint64{1, 100, 1000, 100_000}
+	if a.baseline() {
+		switch bursts[3] = 10_000; {
+		case at.full:
+		case at.cpus > 1:
+			return nil
+		case !a.Freely:
+			bursts = bursts[:3]
+		}
+		var cells []Cell
+		for _, n := range bursts {
+			cells = append(cells, Cell{Point: fmt.Sprintf("burst=%d", n), Queue: largest(a), Flood: burst(n, at.cpus)})
+		}
+		return cells
+	}
 	queues := map[Channel][]queue{
 		// A group that holds only errors that merge does not fill. To fill it
 		// the limit is lowered and all places but one, then all, are taken by
@@ -277,20 +308,26 @@ func overflow(a Arm, at place) []Cell {
 
 func loss(a Arm, at place) []Cell {
 	gaps := []time.Duration{100 * us, 10 * us, 3 * us, 2 * us, us, 0}
-	sweep := 50 * time.Millisecond
+	sweep, flat := 40*time.Millisecond, 2*us // an error costs about that much, flat out
 	switch {
-	case at.cpus > 1 && !at.full: // emulated CPUs have no rates
+	case !at.full && at.cpus > 1 && a.baseline():
+		return nil
+	case !at.full && at.cpus > 1: // emulated CPUs have no rates
 		gaps = []time.Duration{10 * us, 0}
 	case at.full:
 		gaps = []time.Duration{10 * time.Millisecond, time.Millisecond, 300 * us, 100 * us, 50 * us, 30 * us,
 			20 * us, 10 * us, 5 * us, 3 * us, 2 * us, us, 0}
 		sweep = 200 * time.Millisecond
 	}
+	if a.Channel == KernelLog { // no program makes errors faster
+		flat = 10 * us
+		gaps = slices.DeleteFunc(gaps, func(d time.Duration) bool { return d > 0 && d < flat })
+	}
 	var cells []Cell
 	for _, d := range gaps {
 		// As many as fill the sweep's time: many slices of the scheduler, or
-		// the loss would be an accident of one. Flat out costs about 2 us.
-		n := max(500, uint64(sweep/max(d, 2*us)))
+		// the loss would be an accident of one.
+		n := max(500, uint64(sweep/max(d, flat)))
 		c := Cell{Point: "gap=" + ascii(d), Queue: largest(a), Reader: live,
 			Flood: flood.Spec{Count: n, Schedule: flood.Fixed, Interval: d, Log: true}}
 		if d == 0 {
@@ -314,10 +351,14 @@ func paced(a Arm, point string, n uint64, pace time.Duration, r Reader) Cell {
 }
 
 // largest is the capacity that each channel has by default at its best: that of
-// fs.fanotify.max_queued_events, and watch_queue's limit in mainline.
+// fs.fanotify.max_queued_events, and watch_queue's limit in mainline, which is
+// the health monitor's too. That of the log is in bytes, and not its readers'.
 func largest(a Arm) uint64 {
-	if a.Channel == Fanotify {
+	switch a.Channel {
+	case Fanotify:
 		return 16384
+	case KernelLog:
+		return 0
 	}
 	return 512
 }

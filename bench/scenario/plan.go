@@ -141,14 +141,15 @@ func New(sel Select) (Plan, error) {
 // cells returns the cells of one arm on one filesystem in one boot. Fewest says
 // that no guest has fewer CPUs, first that it is the first repetition.
 func (s Select) cells(v Variant, fs string, cpus int, a Arm, fewest, first bool, schedule uint64) (cells []Cell) {
-	if !takes(s.Kernels, v) || !a.runsOn(v) || !takes(s.FS, fs) || !takes(s.Arms, a.Name) {
+	if !takes(s.Kernels, v) || !a.runsOn(v, fs) || !takes(s.FS, fs) || !takes(s.Arms, a.Name) {
 		return nil
 	}
 	for _, f := range families {
 		switch {
 		case !takes(s.Scenarios, f.Name),
 			!slices.Contains(orElse(f.arms, compared), a.Name), !slices.Contains(orElse(f.fs, disks), fs),
-			f.once && !fewest, f.more && !s.Full && len(s.Scenarios) == 0, !takes(f.on, v), f.Name == Corruption && !first:
+			f.once && !fewest, f.more && !s.Full && len(s.Scenarios) == 0, !takes(f.on, v),
+			f.ext4 && fs != "ext4" && !s.Full && !slices.Contains(s.FS, fs), f.Name == Corruption && !first:
 			continue
 		}
 		for _, c := range f.cells(a, place{fs, cpus, s.Full}) {
@@ -162,9 +163,18 @@ func (s Select) cells(v Variant, fs string, cpus int, a Arm, fewest, first bool,
 }
 
 // seeded returns the cell with what a flood has where its family says nothing.
+// Not every channel can be told of the same errors: fserror tells XFS's health
+// monitor of file ranges only, and the log has what the filesystem itself
+// reports.
 func (c Cell) seeded(schedule uint64) Cell {
 	c.Flood.Errno = fserr.EFSCORRUPTED
 	c.Flood.Class = fserr.Metadata
+	switch cmp.Or(c.Like, c.Arm.Channel) {
+	case HealthMonitor:
+		c.Flood.Class, c.Flood.PerInode, c.Targets = fserr.BufferedRead, true, max(c.Targets, 1)
+	case KernelLog:
+		c.Flood.Trigger, c.Flood.PerInode, c.Targets, c.Flood.Threads, c.Flood.CPUs = true, false, 0, 0, ""
+	}
 	c.Flood.Schedule = cmp.Or(c.Flood.Schedule, flood.Flat)
 	if c.Flood.Schedule == flood.Poisson {
 		c.Flood.Seed = schedule

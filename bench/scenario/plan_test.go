@@ -27,7 +27,7 @@ func TestPlansAreWhole(t *testing.T) {
 					t.Errorf("full=%v: two cells are called %s", full, c.ID())
 				}
 				ids[c.ID()] = true
-				if c.CPUs != b.CPUs || c.Kernel != b.Kernel || !c.Arm.runsOn(b.Kernel) {
+				if c.CPUs != b.CPUs || c.Kernel != b.Kernel || !c.Arm.runsOn(b.Kernel, c.FS) {
 					t.Errorf("%s is in a boot of kernel %s with %d CPUs", c.ID(), b.Kernel, b.CPUs)
 				}
 				if c.Flood.Count == 0 && c.Search.Over == "" && !slices.Contains([]string{Corruption, Price}, c.Scenario) {
@@ -46,7 +46,7 @@ func TestPlansAreWhole(t *testing.T) {
 			for _, a := range arms {
 				for _, fs := range orElse(f.fs, disks) {
 					for _, v := range a.Kernels {
-						asked := slices.Contains(orElse(f.arms, compared), a.Name) && takes(f.on, v)
+						asked := slices.Contains(orElse(f.arms, compared), a.Name) && takes(f.on, v) && takes(a.FS, fs) && (full || !f.ext4 || fs == "ext4")
 						if n := combos[strings.Join([]string{f.Name, a.Name, fs, string(v)}, " ")]; asked != (n > 0) {
 							t.Errorf("full=%v: %d cells of %s for %s on %s, kernel %s", full, n, f.Name, a.Name, fs, v)
 						}
@@ -94,7 +94,7 @@ func TestSelect(t *testing.T) {
 // Repetitions differ in the order of the arms and in the schedules, and in
 // nothing else; the same seed gives the same plan.
 func TestBoots(t *testing.T) {
-	sel := Select{Kernels: []Variant{Base}, Scenarios: []string{Latency}, FS: []string{"ext4"}, Boots: 12, Seed: 3}
+	sel := Select{Kernels: []Variant{Base}, Scenarios: []string{Latency}, Arms: compared, FS: []string{"ext4"}, Boots: 12, Seed: 3}
 	p, err := New(sel)
 	if err != nil {
 		t.Fatal(err)

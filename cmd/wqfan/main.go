@@ -45,6 +45,7 @@ type cli struct {
 }
 
 func main() {
+	repro.Hold()
 	if guest.IsInit() {
 		guest.Main(map[string]guest.Handler{campaign.Handler: inGuest, repro.Handler: repro.InGuest})
 	}
@@ -69,8 +70,6 @@ func main() {
 	}
 }
 
-// fail says what went wrong, with what the guest said around it, and ends with
-// the status that stands for it.
 // usage marks an error of what was asked for.
 func usage(err error) error { return usageError{err} }
 
@@ -78,6 +77,8 @@ type usageError struct{ error }
 
 func (u usageError) Unwrap() error { return u.error }
 
+// fail says what went wrong, with what the guest said around it, and ends with
+// the status that stands for it.
 func fail(err error) {
 	fmt.Fprintf(os.Stderr, "wqfan: %v\n", err)
 	var g *guest.Error
