@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"wqfan/fserr"
+	"wqfan/internal/need"
 	"wqfan/internal/stream"
 )
 
@@ -113,14 +114,10 @@ func (m *Monitor) text(t *testing.T) []byte {
 	return b.Bytes()
 }
 
-// promtool runs Prometheus's own tool. It is not among the project's
-// prerequisites: Debian's package is 96 MB and starts a server. What it checks
-// of metrics, promlint checks too.
+// promtool runs Prometheus's own tool, which scripts/promtool finds for make test.
 func promtool(t *testing.T, stdin []byte, args ...string) {
 	t.Helper()
-	if _, err := exec.LookPath("promtool"); err != nil {
-		t.Skip("needs promtool (Debian's package prometheus)")
-	}
+	need.Programs(t, "promtool")
 	cmd := exec.Command("promtool", args...)
 	cmd.Stdin = bytes.NewReader(stdin)
 	if out, err := cmd.CombinedOutput(); err != nil {
