@@ -33,14 +33,12 @@ type command struct {
 	run        func(*stage, step) error
 }
 
-const many = 1 << 10
-
 // vocabulary is what scripts are written in; CONTRIBUTING.md has it as a table.
 var vocabulary = map[string]*command{
 	"needs": {usage: "needs [cpus=N] [linux=V] [guest] [injector]", about: "the behaviour is not applicable without",
 		options: []string{"cpus=", "linux=", "guest", "injector"}, run: (*stage).needs},
-	"absent": {usage: "absent REASON…", about: "the behaviour does not exist, for this reason",
-		min: 1, max: many, run: func(_ *stage, st step) error { return unsupported(strings.Join(st.args, " ")) }},
+	"kunit": {usage: "kunit SUITE CASE", about: "print whether a KUnit test passed while the kernel booted",
+		min: 2, max: 2, run: (*stage).kunit},
 	"memory": {usage: "memory MIB", about: "take memory until so many MiB are free (in a guest)",
 		min: 1, max: 1, run: func(s *stage, st step) error {
 			mib, err := number(st.args[0])
@@ -147,6 +145,32 @@ func (s *stage) needs(st step) error {
 		return flood.ErrNoInjector
 	}
 	return nil
+}
+
+// kunit looks up a test in what the kernel tells of a suite in KTAP.
+func (s *stage) kunit(st step) error {
+	suite, name := st.args[0], st.args[1]
+	b, err := os.ReadFile(filepath.Join("/sys/kernel/debug/kunit", suite, "results"))
+	if errors.Is(err, os.ErrNotExist) {
+		return unsupported(fmt.Sprintf("only a KUnit test of the series shows it, and the kernel has none: --kernel-variant kunit does (%v)", err))
+	}
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(b)) {
+		line = strings.TrimSpace(line)
+		result, failed := strings.CutPrefix(line, "not ")
+		if f := strings.Fields(result); len(f) >= 3 && f[0] == "ok" && f[2] == name {
+			s.note("%s", line)
+			outcome := "passes"
+			if failed {
+				outcome = "fails"
+			}
+			s.print("kunit", suite, "%s %s", name, outcome)
+			return nil
+		}
+	}
+	return unsupported(fmt.Sprintf("the kernel's suite %s has no test %s", suite, name))
 }
 
 func (s *stage) unmount(fs *filesystem, _ step) error { return fs.unmount() }

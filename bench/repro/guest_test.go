@@ -42,8 +42,8 @@ func wqfan(t *testing.T) string {
 	return name
 }
 
-// inGuest runs all behaviours on one boot of a built kernel.
-func inGuest(t *testing.T, variant string) (results []Result) {
+// inGuest runs behaviours on one boot of a built kernel, all where none is named.
+func inGuest(t *testing.T, variant string, names ...string) (results []Result) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("boots a guest")
@@ -52,7 +52,10 @@ func inGuest(t *testing.T, variant string) (results []Result) {
 	if err != nil {
 		need.Missing(t, "needs the %s kernel: %v", variant, err)
 	}
-	all, err := All()
+	if names == nil {
+		names = []string{"all"}
+	}
+	all, err := Select(names)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,6 +111,12 @@ func TestGuests(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What no source of mainline brings about a KUnit test does, in a kernel of its own.
+func TestKUnit(t *testing.T) {
+	results := inGuest(t, "kunit", "wq-filter-subtype")
+	check(t, results[0], NotReproduced) // the kernel has the patch
 }
 
 func check(t *testing.T, r Result, want Verdict) {

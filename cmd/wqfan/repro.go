@@ -24,7 +24,7 @@ type reproCmd struct {
 	Host    bool     `xor:"where" help:"On the running kernel, as root, as far as it goes."`
 	Kernel  string   `xor:"where" type:"existingfile" placeholder:"FILE" help:"In a guest with this bzImage."`
 	Initrd  string   `type:"existingfile" placeholder:"FILE" help:"The kernel's initrd, where it needs modules from there."`
-	Variant string   `name:"kernel-variant" enum:"patched,base,stock" default:"patched" help:"In a guest with this kernel, built if it is not in the cache: patched, base or stock; see wqfan kernel build."`
+	Variant string   `name:"kernel-variant" enum:"patched,base,stock,kunit" default:"patched" help:"In a guest with this kernel, built if it is not in the cache: patched, base, stock or kunit; see wqfan kernel build."`
 	VNG     bool     `name:"print-vng" help:"Print the virtme-ng commands that do the same in a guest of vng, and do nothing."`
 	Source  string   `help:"Kernel source, a directory or tarball; see 'wqfan kernel build --help'." env:"KSRC" placeholder:"PATH"`
 }

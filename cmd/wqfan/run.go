@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -63,6 +64,7 @@ type runCmd struct {
 	Out        string `help:"Directory of the record; a new one below reports/local where empty." placeholder:"DIR"`
 	Metrics    string `help:"Serve the metrics of what is measured so far at this address, below /metrics, while the run goes on." placeholder:":PORT"`
 	Shard      string `help:"Only this part of the plan, from 1/N to N/N; 'wqfan merge' joins the records." placeholder:"I/N"`
+	VNG        bool   `name:"print-vng" help:"Print the virtme-ng commands that build a kernel for this run and boot it in a like machine, and do nothing."`
 	Resume     string `help:"Take over the finished boots of this record, of a run of the same plan that was interrupted." type:"existingdir" placeholder:"DIR"`
 }
 
@@ -148,6 +150,9 @@ func (r *runCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return usage(err)
 	}
+	if r.VNG {
+		return r.printVNG(o.Plan)
+	}
 	if r.Shard != "" {
 		if o.Part, err = campaign.ParsePart(r.Shard); err != nil {
 			return usage(err)
@@ -199,6 +204,42 @@ func (r *runCmd) Run(ctx context.Context) error {
 		ctx = context.WithoutCancel(ctx)
 	}
 	return errors.Join(runErr, finish(ctx, dir))
+}
+
+// printVNG prints what a user of virtme-ng types. The guests of a run have this
+// program as their init, for times that nothing else disturbs: vng makes the
+// kernel for them, and boots it where one can look around. WQFAN stands for a
+// clone of the project.
+func (r *runCmd) printVNG(plan scenario.Plan) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	command := append([]string{self}, slices.DeleteFunc(slices.Clone(os.Args[1:]), func(a string) bool { return a == "--print-vng" })...)
+	image := r.Kernel
+	if image == "" {
+		image = "."
+		command = append(command, "--kernel", "arch/x86/boot/bzImage")
+		fmt.Println("# in a kernel tree: git am $WQFAN/kernel-patches/*.patch")
+		fmt.Println("vng --build --config $WQFAN/kernel-patches/config/guest.config --config $WQFAN/kernel-patches/config/series.config")
+	}
+	for i, word := range command {
+		command[i] = quote(word)
+	}
+	fmt.Println(strings.Join(command, " "))
+	var cpus []int
+	for _, b := range plan.Boots {
+		cpus = append(cpus, b.CPUs)
+	}
+	slices.Sort(cpus)
+	for _, n := range slices.Compact(cpus) {
+		fmt.Printf("vng --run %s --user root --cpus %d --memory %dM", quote(image), n, r.Mem)
+		for _, a := range append([]string{"mitigations=off"}, r.Append...) {
+			fmt.Printf(" --append %s", quote(a))
+		}
+		fmt.Println()
+	}
+	return nil
 }
 
 // recordOf is what a record keeps of a kernel that was built.
