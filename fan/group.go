@@ -48,9 +48,9 @@ type Config struct {
 	// much as 4.5 KiB.
 	BufferSize int
 	// Thread makes Read wait in ppoll(2) on the thread that calls it, not in
-	// the Go runtime's poller: no other scheduler than the kernel's between
-	// the event and its reader, for a thread that does nothing else. Call
-	// runtime.LockOSThread before.
+	// the Go runtime's poller, which is not told of the descriptor then: no
+	// other scheduler than the kernel's between the event and its reader, for
+	// a thread that does nothing else. Call runtime.LockOSThread before.
 	Thread bool
 }
 

@@ -43,9 +43,9 @@ type Config struct {
 	// a full queue of MaxNotes fits. A record takes up to 127 bytes.
 	BufferSize int
 	// Thread makes Read wait in ppoll(2) on the thread that calls it, not in
-	// the Go runtime's poller: no other scheduler than the kernel's between
-	// the event and its reader, for a thread that does nothing else. Call
-	// runtime.LockOSThread before.
+	// the Go runtime's poller, which is not told of the descriptor then: no
+	// other scheduler than the kernel's between the event and its reader, for
+	// a thread that does nothing else. Call runtime.LockOSThread before.
 	Thread bool
 }
 

@@ -84,14 +84,11 @@ func New(fd int, cfg Config) (*Reader, error) {
 	if cfg.Size == 0 {
 		cfg.Size = DefaultSize
 	}
-	r := &Reader{cfg: cfg, file: os.NewFile(uintptr(fd), cfg.Name), buf: make([]byte, cfg.Size), sysRead: unix.Read}
-	// Fails where the descriptor is not in the runtime's poller: reads would
-	// then block a thread, and Close and the deadline would not end them.
-	if err := r.file.SetReadDeadline(time.Time{}); err != nil {
-		r.file.Close()
-		return nil, fmt.Errorf("poll %s: %w", cfg.Name, err)
+	file, err := newFile(fd, cfg)
+	if err != nil {
+		return nil, err
 	}
-	var err error
+	r := &Reader{cfg: cfg, file: file, buf: make([]byte, cfg.Size), sysRead: unix.Read}
 	if r.raw, err = r.file.SyscallConn(); err != nil {
 		r.file.Close()
 		return nil, err
@@ -107,6 +104,32 @@ func New(fd int, cfg Config) (*Reader, error) {
 		r.limit.set = r.waiter.until
 	}
 	return r, nil
+}
+
+// newFile makes a file of fd, which it closes when that fails. The runtime's
+// poller has it, unless the caller's thread waits: each event would call the
+// poller back and, where its thread sleeps, wake that one too.
+func newFile(fd int, cfg Config) (*os.File, error) {
+	if cfg.Thread { // os.NewFile gives the poller what does not block
+		if err := unix.SetNonblock(fd, false); err != nil {
+			unix.Close(fd)
+			return nil, fmt.Errorf("open %s: %w", cfg.Name, os.NewSyscallError("fcntl", err))
+		}
+	}
+	file := os.NewFile(uintptr(fd), cfg.Name)
+	var err error
+	if cfg.Thread {
+		err = os.NewSyscallError("fcntl", unix.SetNonblock(fd, true))
+	} else {
+		// Fails where the descriptor is not in the runtime's poller: reads would
+		// then block a thread, and Close and the deadline would not end them.
+		err = file.SetReadDeadline(time.Time{})
+	}
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("poll %s: %w", cfg.Name, err)
+	}
+	return file, nil
 }
 
 // attempt is one read(2). It reports whether there was an answer; if not, it

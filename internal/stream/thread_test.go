@@ -98,3 +98,16 @@ func TestThreadDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// What waits on its own thread does not block, and the runtime's poller has
+// nothing to do with it.
+func TestThreadLeavesPoller(t *testing.T) {
+	r, _ := threaded(t)
+	if err := r.file.SetReadDeadline(time.Time{}); !errors.Is(err, os.ErrNoDeadline) {
+		t.Errorf("a deadline of the poller's: got %v, want %v", err, os.ErrNoDeadline)
+	}
+	var flags int
+	if err := r.Do("flags", func(fd int) (err error) { flags, err = unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); return err }, nil); err != nil || flags&unix.O_NONBLOCK == 0 {
+		t.Errorf("flags %#x, %v, want O_NONBLOCK", flags, err)
+	}
+}
