@@ -209,7 +209,7 @@ func measure(ctx context.Context, c scenario.Cell, t Task) (result.Cell, error) 
 	out := describe(c)
 	var err error
 	switch {
-	case c.Scenario == scenario.Targets:
+	case c.Scenario == scenario.Targets && !c.Reader.Live:
 		err = yardsticks(ctx, c, t, &out)
 	case c.Scenario == scenario.Price:
 		err = price(c, t, &out)

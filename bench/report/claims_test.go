@@ -165,17 +165,20 @@ func TestVerdictWithoutTime(t *testing.T) {
 // The mail names what the prototype was to cost, and does not, in ASCII.
 func TestMailTargets(t *testing.T) {
 	one := resulttest.Boot(1)
-	h, err := result.NewHist("report-in-burst", one.Mode.Unit(), hist(t, 1150, 1150, 1150))
-	if err != nil {
-		t.Fatal(err)
+	var cells []result.Cell
+	for arm, cost := range map[string]int64{"wq": 1150, "none": 150} {
+		h, err := result.NewHist("report-in-burst", one.Mode.Unit(), hist(t, cost, cost, cost))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cells = append(cells, result.Cell{ID: "targets/" + arm, Scenario: targets, Arm: arm, Variant: "patched", FS: "ext4", CPUs: 1, Point: "ring=512", Boot: one.ID,
+			Account: fserr.Account{Injected: 1, Detailed: 1}, Params: result.Params{Reader: unread}, Hists: []result.Hist{h}})
 	}
-	c := result.Cell{ID: "targets/wq", Scenario: targets, Arm: "wq", Variant: "patched", FS: "ext4", CPUs: 1, Point: "ring=512", Boot: one.ID,
-		Account: fserr.Account{Injected: 1, Detailed: 1}, Params: result.Params{Reader: unread}, Hists: []result.Hist{h}}
-	dir := record(t, []result.Boot{one}, []result.Cell{c}, nil)
+	dir := record(t, []result.Boot{one}, cells, nil)
 	write(t, dir)
 	mail := tree(t, dir)[MailFile]
 	checkMail(t, mail)
-	for _, want := range []string{"- the cost to the reporter, one watcher:\n  1,150, wanted <= 300: no\n", "wanted <= 0.2 x: not measured\n"} {
+	for _, want := range []string{"- the cost to the reporter, one watcher (1,150, less the 150 of one that\n  nobody is told of):\n  1,000, wanted <= 300: no\n", "wanted <= 0.2 x: not measured\n"} {
 		if !strings.Contains(mail, want) {
 			t.Errorf("no %q in\n%s", want, mail)
 		}

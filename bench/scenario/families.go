@@ -142,7 +142,13 @@ var families = []Scenario{
 	{Name: Targets, About: "what a report, its record and a full ring cost, beside a raw pipe",
 		arms: append([]string{"none"}, compared...), on: []Variant{Base, Patched},
 		fs: ext4, once: true, cells: func(a Arm, _ place) []Cell {
-			return []Cell{{Point: "ring=512", Queue: 512, Flood: flood.Spec{Count: 1, Log: true}}}
+			// Out of the poller of Go's runtime, which each post would call.
+			c := Cell{Point: "ring=512", Queue: 512, Reader: Reader{Realtime: true},
+				Flood: flood.Spec{Count: 1, Schedule: flood.Poisson, Interval: 5 * time.Millisecond, Log: true}}
+			if a.Channel == Nothing {
+				return []Cell{c}
+			}
+			return []Cell{c, paced(a, "reader=waits", 200, 10*time.Millisecond, waiting)}
 		}},
 	{Name: Price, About: "what it costs when nobody watches: an ext4 error and a key update on each kernel",
 		arms: []string{"none"}, fs: ext4, once: true, cells: func(Arm, place) []Cell { return []Cell{{Point: "watchers=0"}} }},
