@@ -40,7 +40,7 @@ fuzz: ## run each fuzz target for FUZZTIME (10s)
 
 soak: prerequisites bin/wqfan ## wqfan monitor through ten million errors in a guest: is its memory flat, its account closed
 	bin/wqfan kernel build
-	WQFAN_SOAK=10000000 go test -v -count 1 -timeout 3h -run '^TestSoak$$' ./monitor
+	WQFAN_SOAK=10000000 go test -v -count 1 -timeout 3h -run '^TestSoak' ./monitor
 
 kernel: prerequisites bin/wqfan ## build the kernels that test and bench boot, unless they are in the cache
 	bin/wqfan kernel build

@@ -4,19 +4,79 @@ package monitor
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"wqfan/bench/flood"
+	"wqfan/fserr"
 	"wqfan/internal/inguest"
 )
 
 // soakEnv says how many errors TestGuestSoak makes.
 const soakEnv = "WQFAN_SOAK"
+
+// errorsToSoak is how many errors the environment asks for, or n.
+func errorsToSoak(t *testing.T, n uint64) uint64 {
+	t.Helper()
+	s := os.Getenv(soakEnv)
+	if s == "" {
+		return n
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestSoakEngine is what `make soak` does without a kernel: ten times as many
+// events as errors there, all of different files, none of which leaves anything
+// behind.
+func TestSoakEngine(t *testing.T) {
+	n := 10 * errorsToSoak(t, 20_000)
+	m := New(Options{Output: io.Discard, JSON: true, Log: quietly})
+	m.table.update([]Mount{{ID: 1, Dir: "/srv", Type: "xfs", Source: "/dev/sda1"}})
+	srv := m.table.current()[0]
+	m.table.set(srv, WQ, nil)
+	var end sync.WaitGroup
+	end.Go(func() { m.output.run() })
+	t.Logf("engine: %12s %12s %12s %10s", "events", "counted", "dropped", "heap KiB")
+	const steps = 10
+	var first int64
+	begin := time.Now()
+	for step := range uint64(steps) {
+		for i := range n / steps {
+			m.take(&taken{Event: fserr.Event{Kind: fserr.Error, Has: fserr.HasErrno | fserr.HasInode, Errno: 5, Ino: step*n/steps + i}, from: srv, by: WQ, now: begin})
+		}
+		for len(m.output.events) > 0 {
+			runtime.Gosched()
+		}
+		runtime.GC()
+		var mem runtime.MemStats
+		runtime.ReadMemStats(&mem)
+		counted := testutil.ToFloat64(m.metrics.events.WithLabelValues("/srv", "EIO"))
+		t.Logf("engine: %12d %12.0f %12.0f %10d", (step+1)*n/steps, counted, testutil.ToFloat64(m.metrics.dropped.WithLabelValues("output")), mem.HeapAlloc>>10)
+		if counted != float64((step+1)*n/steps) {
+			t.Errorf("%v events are counted of %d", counted, (step+1)*n/steps)
+		}
+		if step == 0 {
+			first = int64(mem.HeapAlloc)
+		} else if grown := int64(mem.HeapAlloc) - first; grown > 1<<20 {
+			t.Errorf("the heap has grown by %d bytes since the first %d events", grown, n/steps)
+		}
+	}
+	close(m.output.events)
+	end.Wait()
+	t.Logf("engine: %d events in %v", n, time.Since(begin).Round(time.Second))
+}
 
 // TestSoak is `make soak`.
 func TestSoak(t *testing.T) {
@@ -30,13 +90,7 @@ func TestSoak(t *testing.T) {
 // of them.
 func TestGuestSoak(t *testing.T) {
 	inguest.Series(t)
-	n := uint64(20_000)
-	if s := os.Getenv(soakEnv); s != "" {
-		var err error
-		if n, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
+	n := errorsToSoak(t, 20_000)
 	for _, backend := range []string{Fan, WQ} {
 		t.Run(backend, func(t *testing.T) { soak(t, backend, n) })
 	}
