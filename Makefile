@@ -21,7 +21,7 @@ experiments: prerequisites bin/wqfan ## measure again what wqfan compare finds: 
 	scripts/experiments
 
 test: prerequisites lint kernel ## lint, build the kernels, run all tests, those in guests too
-	PATH="$$PATH:$$(scripts/promtool)" WQFAN_KERNEL=$$(bin/wqfan kernel path) go test -timeout 30m ./...
+	promtool=$$(scripts/promtool); PATH="$$PATH$${promtool:+:$$promtool}" WQFAN_KERNEL=$$(bin/wqfan kernel path) go test -timeout 30m ./...
 
 lint: ## gofmt, vet, staticcheck
 	@files=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
