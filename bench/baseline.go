@@ -145,29 +145,38 @@ func ext4File(device, name string) string {
 // printing makes the ext4 filesystem mounted at dir ready for [flood.Trigger]. It
 // is mounted anew, so that it owes the log nothing from before, and writes all
 // its lines where that is asked for. The console, which is slower than anything
-// else, stays quiet until undo is called.
+// else, stays quiet. Both are so until undo is called, also with an error.
 func printing(c scenario.Cell, dir string) (undo func(), err error) {
-	device, err := blockDevice(c.FS)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Unmount(dir, 0); err != nil {
-		return nil, fmt.Errorf("unmount %s: %w", dir, err)
-	}
-	if err := unix.Mount(device, dir, "ext4", 0, "errors=continue"); err != nil {
-		return nil, fmt.Errorf("mount %s again: %w", device, err)
-	}
-	if c.Arm.Freely {
-		if err := os.WriteFile(ext4File(device, "err_ratelimit_interval_ms"), []byte("0"), 0); err != nil {
-			return nil, err
+	var restore []func()
+	undo = func() {
+		for _, f := range restore {
+			f()
 		}
 	}
-	const console = "/proc/sys/kernel/printk"
-	level, err := os.ReadFile(console)
-	if err != nil {
-		return nil, err
+	set := func(name, value string) error {
+		old, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		restore = append(restore, func() { _ = os.WriteFile(name, old, 0) })
+		return os.WriteFile(name, []byte(value), 0)
 	}
-	return func() { _ = os.WriteFile(console, level, 0) }, os.WriteFile(console, []byte("1"), 0)
+	device, err := blockDevice(c.FS)
+	if err != nil {
+		return undo, err
+	}
+	if err := unix.Unmount(dir, 0); err != nil {
+		return undo, fmt.Errorf("unmount %s: %w", dir, err)
+	}
+	if err := unix.Mount(device, dir, "ext4", 0, "errors=continue"); err != nil {
+		return undo, fmt.Errorf("mount %s again: %w", device, err)
+	}
+	if c.Arm.Freely {
+		if err := set(ext4File(device, "err_ratelimit_interval_ms"), "0"); err != nil {
+			return undo, err
+		}
+	}
+	return undo, set("/proc/sys/kernel/printk", "1")
 }
 
 // flooding makes the cell's errors. Those of the injector have their stamps in

@@ -235,10 +235,10 @@ func flooded(ctx context.Context, c scenario.Cell, t Task, out *result.Cell) err
 	defer unmount()
 	if c.Flood.Trigger {
 		undo, err := printing(c, mounts[0])
+		defer undo()
 		if err != nil {
 			return err
 		}
-		defer undo()
 	}
 	targets, err := openTargets(mounts, c.Targets)
 	if err != nil {
