@@ -392,12 +392,13 @@ func (r *reader) account(noise, rep flood.Report, stamps []flood.Stamp, out *res
 	out.Kernel = result.Counters{Source: r.ch.statsFrom, Known: true,
 		Posted: st.Records, Merged: st.Merged, Filtered: st.Filtered, Dropped: st.Dropped, Parts: st.Parts}
 
-	in := ledger.Injected{Attempted: rep.Attempted, Refused: rep.Refused}
+	stride := max(l.Stride, 1)
+	in := ledger.Injected{Attempted: rep.Attempted, Refused: rep.Refused, Called: func(i uint64) int64 { return stamps[i*stride].Called }}
 	switch {
 	case r.cell.Idle:
 		in = ledger.Injected{}
 	case r.cell.Own:
-		in = ledger.Injected{Attempted: (rep.Attempted + l.Stride - 1) / l.Stride}
+		in.Attempted, in.Refused = (rep.Attempted+stride-1)/stride, 0
 	}
 	var errs []error
 	if r.noise != nil {
@@ -421,6 +422,7 @@ func (r *reader) account(noise, rep flood.Report, stamps []flood.Stamp, out *res
 		}
 	}
 	out.Account, err = l.Close(in, st)
+	out.Reader.Elsewhere = l.Elsewhere
 	if r.garbled > 0 {
 		errs = append(errs, fmt.Errorf("%d records of the filesystem's are not what was injected", r.garbled))
 	}

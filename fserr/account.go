@@ -15,8 +15,8 @@ type Account struct {
 	Detailed  uint64 `json:"detailed"`  // delivered with what the channel says about an error
 	Coalesced uint64 `json:"coalesced"` // delivered only as part of another error's count
 	Filtered  uint64 `json:"filtered"`  // kept out because the reader asked for that
-	Signalled uint64 `json:"signalled"` // lost, and the reader was told that something was lost
-	Silent    uint64 `json:"silent"`    // lost, and the reader was told nothing
+	Signalled uint64 `json:"signalled"` // lost, and afterwards the reader was told that something was lost
+	Silent    uint64 `json:"silent"`    // lost after the reader was last told that something was, if ever
 }
 
 // Unexplained returns what the terms leave over: positive when errors

@@ -9,6 +9,8 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 
 	"wqfan/fserr"
 )
@@ -17,6 +19,9 @@ import (
 type Injected struct {
 	Attempted uint64
 	Refused   uint64 // by fserror, before the channel saw them
+	// Called says when error i was reported, CLOCK_MONOTONIC ns. Nil says that
+	// all were before anything was read.
+	Called func(i uint64) int64
 }
 
 // Channel is the kernel's side of the account.
@@ -41,12 +46,17 @@ type Channel struct {
 // Ledger follows one reader of one channel. Its zero value is ready for one
 // reporting thread.
 //
-// Errors that carry sequence numbers (Event.Pos of injected errors, see
-// bench/flood) are placed: one that is missing between two records of the same
-// reporting thread is told only by a signal of loss that was read between the
-// two. Where that cannot be, see [Ledger.Placed], the channel is taken at its
-// guarantee: fanotify queues its signal at the first drop, watch_queue marks
-// the newest note of a full ring, and neither forgets before it is read.
+// A lost error was signalled if a signal of loss was read after it had been
+// reported, and lost silently otherwise: whatever came before the last signal
+// is what the reader was told of. Signals that count tell of as many as they
+// count. Errors without a sequence number (Event.Pos of injected errors, see
+// bench/flood) and without a count leave the channel's guarantee: fanotify
+// queues its signal at the first drop, watch_queue marks the newest note of a
+// full ring, and neither forgets before it is read.
+//
+// Errors that carry sequence numbers are placed, too: one that is missing
+// between two records of the same reporting thread is told of where it is
+// missing if a signal was read between the two, and else elsewhere.
 type Ledger struct {
 	// Threads is how many threads report: error i is thread i modulo Threads's.
 	Threads uint64
@@ -69,8 +79,10 @@ type Ledger struct {
 	LossEvents uint64 // signals of loss
 	LossCount  uint64 // what they counted
 	LossExact  bool   // every signal carried a count
+	Elsewhere  uint64 // lost errors that a signal told of, but not where they are missing; Close finds them
 	LossAfter  int64  // events read before the first signal; valid if LossEvents > 0
 	LossRecv   int64  // when the first signal was read, CLOCK_MONOTONIC ns; valid if LossEvents > 0
+	LastLoss   int64  // when the last signal was read, likewise
 
 	pids    map[int32]bool
 	events  uint64
@@ -132,6 +144,7 @@ func (l *Ledger) Observe(events []fserr.Event, sequenced bool) {
 				l.LossAfter, l.LossRecv, l.LossExact = int64(l.events), e.Recv, true
 			}
 			l.LossEvents++
+			l.LastLoss = e.Recv
 			if e.Is(fserr.HasCount) {
 				l.LossCount += e.Count
 			} else {
@@ -189,27 +202,39 @@ func (s *stream) read(n uint64) bool {
 }
 
 // Missing returns how many of n sequenced errors were not read, how many of
-// those no signal told of, and the first of them; ok is false where nothing
-// carried a sequence number.
+// those no signal told of in their place, and the first of them; ok is false
+// where nothing carried a sequence number.
 func (l *Ledger) Missing(n uint64) (missing, untold, first uint64, ok bool) {
 	first = n
-	lack := func(i int, g gap) {
-		missing += g.end - g.first
-		if !g.told {
-			untold += g.end - g.first
+	for seq, told := range l.lacking(n) {
+		missing++
+		if !told {
+			untold++
 		}
-		first = min(first, g.first*l.Threads+uint64(i))
-	}
-	for i, s := range l.streams {
-		for _, g := range s.gaps {
-			lack(i, g)
-		}
-		// Thread i has the errors i, i+Threads, … below n.
-		if own := (n + l.Threads - 1 - uint64(i)) / l.Threads; own > s.next {
-			lack(i, gap{s.next, own, s.told})
-		}
+		first = min(first, seq)
 	}
 	return missing, untold, first, l.ordered
+}
+
+// lacking yields each of n errors that was not read, and whether a signal of
+// loss lies between the records around it.
+func (l *Ledger) lacking(n uint64) iter.Seq2[uint64, bool] {
+	return func(yield func(uint64, bool) bool) {
+		for i, s := range l.streams {
+			gaps := s.gaps
+			// Thread i has the errors i, i+Threads, … below n.
+			if own := (n + l.Threads - 1 - uint64(i)) / l.Threads; own > s.next {
+				gaps = append(slices.Clip(gaps), gap{s.next, own, s.told})
+			}
+			for _, g := range gaps {
+				for e := g.first; e < g.end; e++ {
+					if !yield(e*l.Threads+uint64(i), g.told) {
+						return
+					}
+				}
+			}
+		}
+	}
 }
 
 // Close draws the balance. The error names each place where the two sides of
@@ -220,7 +245,7 @@ func (l *Ledger) Close(in Injected, ch Channel) (fserr.Account, error) {
 		a.Refused = in.Refused
 	}
 	a.Coalesced = l.Counted - l.Records
-	a.Signalled, a.Silent = l.split(in, ch)
+	a.Signalled, a.Silent, l.Elsewhere = l.split(in, ch)
 
 	var errs []error
 	mismatch := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -253,24 +278,36 @@ func (l *Ledger) Close(in Injected, ch Channel) (fserr.Account, error) {
 func (l *Ledger) Placed() bool { return l.LossExact || l.ordered && !l.Unordered }
 
 // split divides the kernel's drops into those that a signal told of and the
-// rest. What was refused or filtered is missing too, and untold by right.
-func (l *Ledger) split(in Injected, ch Channel) (signalled, silent uint64) {
-	switch {
-	case l.LossEvents == 0:
-		return 0, ch.Dropped
-	case l.LossExact:
-		// Counts need no place; Close holds them against the kernel's.
+// rest, and says how many of the former it told of elsewhere. What was refused
+// or filtered is missing too, and untold by right.
+func (l *Ledger) split(in Injected, ch Channel) (signalled, silent, elsewhere uint64) {
+	if l.LossEvents == 0 {
+		return 0, ch.Dropped, 0
+	}
+	var displaced, late uint64
+	if l.ordered {
+		for seq, told := range l.lacking(in.Attempted) {
+			if told && !l.Unordered {
+				continue
+			}
+			displaced++
+			if in.Called != nil && in.Called(seq) > l.LastLoss {
+				late++
+			}
+		}
+		excused := ch.Filtered
+		if !ch.Direct {
+			excused += in.Refused
+		}
+		displaced = min(displaced-min(displaced, excused), ch.Dropped)
+	}
+	if silent = min(late, displaced); l.LossExact {
+		// Counts need no time; Close holds them against the kernel's.
 		untold := ch.Dropped + ch.Else - min(l.LossCount, ch.Dropped+ch.Else)
 		silent = min(untold, ch.Dropped)
-		return ch.Dropped - silent, silent
-	case !l.Placed():
-		return ch.Dropped, 0
 	}
-	_, untold, _, _ := l.Missing(in.Attempted)
-	excused := ch.Filtered
-	if !ch.Direct {
-		excused += in.Refused
+	if !l.Unordered {
+		elsewhere = displaced - min(displaced, silent)
 	}
-	silent = min(untold-min(untold, excused), ch.Dropped)
-	return ch.Dropped - silent, silent
+	return ch.Dropped - silent, silent, elsewhere
 }

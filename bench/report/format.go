@@ -93,6 +93,14 @@ func (t *table) drop(column int) {
 	}
 }
 
+// dropEmpty removes the column of that head where no row has anything in it.
+func (t *table) dropEmpty(head string) {
+	i := slices.Index(t.heads, head)
+	if i >= 0 && !slices.ContainsFunc(t.rows, func(r []string) bool { return r[i] != "" }) {
+		t.drop(i)
+	}
+}
+
 func (t *table) String() string {
 	heads := make([]string, len(t.heads))
 	right := make([]bool, len(t.heads))

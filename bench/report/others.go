@@ -23,6 +23,7 @@ var otherColumns = []column{
 	{"by count>", func(g *group) string { return some(g, coalesced) }},
 	{"filtered>", func(g *group) string { return some(g, func(c *result.Cell) uint64 { return c.Account.Filtered }) }},
 	{"lost, told>", func(g *group) string { return told(some(g, lostTold), g) }},
+	{"elsewhere>", func(g *group) string { return some(g, elsewhere) }},
 	{"**lost silently**>", func(g *group) string { return bold(g.spread(lostMute)) }},
 	{"records whole>", func(g *group) string { return some(g, func(c *result.Cell) uint64 { return c.Reader.Whole }) }},
 	{"broken>", func(g *group) string {
@@ -81,7 +82,7 @@ func (d *doc) others() {
 		return
 	}
 	d.para("## Other scenarios")
-	d.para("`wqfan scenarios` says what each is about. Times are in the mode's unit of guest time; cost is that of a report to its reporter, taken where nobody reads.")
+	d.para("%s", "`wqfan scenarios` says what each is about. Times are in the mode's unit of guest time; cost is that of a report to its reporter, taken where nobody reads. "+silentNote)
 	for _, s := range list {
 		for _, m := range modes {
 			gs := inMode(d.groups[s], m)

@@ -17,10 +17,10 @@ func (d *doc) overflow() {
 	}
 	d.para("## Overflow: bursts against a queue that nobody reads")
 	d.para("The largest burst of each queue. A queue is the records it may hold (watch_queue: notes; fanotify: max_queued_events); \"taken\" are places that other events held before the errors came. " +
-		"\"By count\" are errors known only as part of another error's count. " + countNote + " " + detailNote)
+		"\"By count\" are errors known only as part of another error's count. " + countNote + " " + detailNote + " " + silentNote)
 	d.para("\"Records\" are those of errors; where a channel names the task that reported, \"= workers\" says that there is one for each worker of fserror that ran. " +
 		"\"Loss records\" are what the reader got instead of the lost errors, and after how many records of any kind. " + bootsNote(gs))
-	t := &table{heads: []string{"channel", "queue", "where", "no loss up to>", "burst>", "in detail>", "by count>", "records>", "lost, told>", "**lost silently**>", "loss records>", "warnings"}}
+	t := &table{heads: []string{"channel", "queue", "where", "no loss up to>", "burst>", "in detail>", "by count>", "records>", "lost, told>", "elsewhere>", "**lost silently**>", "loss records>", "warnings"}}
 	var rows []placedRow
 	for _, a := range armsOf(gs) {
 		for _, q := range queuesOf(ofArm(gs, a)) {
@@ -32,13 +32,14 @@ func (d *doc) overflow() {
 				last := series[len(series)-1]
 				rows = append(rows, placedRow{[]place{p}, []string{
 					a, q.String(), upTo(series, (*group).lossless, func(g *group) string { return count(g.burst) }), count(last.burst),
-					last.spread(detailed), last.spread(coalesced), last.workers(), told(last.spread(lostTold), last), bold(last.spread(lostMute)),
+					last.spread(detailed), last.spread(coalesced), last.workers(), told(last.spread(lostTold), last), some(last, elsewhere), bold(last.spread(lostMute)),
 					lossRecords(last), d.mark(series...),
 				}})
 			}
 		}
 	}
 	t.rows = mergeRows(rows, 2)
+	t.dropEmpty("elsewhere>")
 	d.table(t)
 	d.guarantee(gs)
 	if late := filter(gs, func(g *group) bool { return tellsLate(g.arm) && g.share(lostMute) > 0 }); len(late) > 0 {
@@ -94,8 +95,8 @@ func (d *doc) cost() {
 		return
 	}
 	d.para("### What reporting costs the filesystem")
-	d.para("The median time inside fserror_report(), in the context that hit the error, while nobody reads. \"Room\" is the largest burst, of ten errors at least, that fits into the queue; \"full\" the largest burst of which most was lost. " +
-		"Every arm pays for fserror's own event and its work item, which fserror_report() always allocates and schedules; wq-base adds its post to it, the others post from the worker.")
+	d.para("%s", "The median time inside fserror_report(), in the context that hit the error, while nobody reads. \"Room\" is the largest burst, of ten errors at least, that fits into the queue; \"full\" the largest burst of which most was lost. "+
+		pays(gs))
 	for _, m := range modes {
 		mode := inMode(gs, m)
 		if len(mode) == 0 {
@@ -123,6 +124,25 @@ func (d *doc) cost() {
 		}
 		d.table(t)
 	}
+}
+
+// pays says what is in the cost of a report, on the kernels and filesystems of gs.
+func pays(gs []*group) string {
+	has := func(keep func(*group) bool) bool { return slices.ContainsFunc(gs, keep) }
+	direct := func(g *group) bool { return g.arm == "wq" || g.arm == "wq-parts" }
+	s := "fserror allocates an event and queues a work item for whoever is told by its worker: fanotify and wq-base-worker."
+	if has(func(g *group) bool { return g.variant == "base" && g.arm == "wq-base" }) {
+		s += " On the kernel base it does so for every error, so that wq-base, which posts where the error happens, pays for both."
+	}
+	if has(func(g *group) bool { return g.variant == "patched" && direct(g) }) {
+		s += " On the kernel patched wq posts where the error happens, and fserror does so only if somebody waits for the worker"
+		s += ": on ext4 nobody does, and wq allocates nothing"
+		if has(func(g *group) bool { return direct(g) && g.fs == "xfs" }) {
+			s += "; on XFS its own ->report_error always does, and wq pays for that and for its post"
+		}
+		s += "."
+	}
+	return s
 }
 
 // roomy returns the group with the largest burst that fits into the largest

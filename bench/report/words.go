@@ -28,6 +28,7 @@ func detailed(c *result.Cell) uint64  { return c.Account.Detailed }
 func coalesced(c *result.Cell) uint64 { return c.Account.Coalesced }
 func lostTold(c *result.Cell) uint64  { return c.Account.Signalled }
 func lostMute(c *result.Cell) uint64  { return c.Account.Silent }
+func elsewhere(c *result.Cell) uint64 { return c.Reader.Elsewhere }
 
 // percentile writes a percentile of a histogram over all boots.
 func (g *group) percentile(name string, p float64) string {
@@ -159,6 +160,7 @@ func readers(gs []*group) string {
 const (
 	detailNote = "\"In detail\" is as much as the channel's record holds: fan's has errno, inode and generation, but no class, position, length or kernel time; watch_queue's has all of them."
 	countNote  = "An error known only by count is not lost."
+	silentNote = "\"Lost, told\": afterwards the reader read that something was lost; \"elsewhere\" of these are told of, but not between the records around them: earlier or later in the stream. \"Lost silently\": after the last such record was read."
 )
 
 // told marks a number of signalled losses that rests on the channel's guarantee.
@@ -181,5 +183,5 @@ func (d *doc) guarantee(gs []*group) {
 	d.said = true
 	d.para("† By guarantee: there are no records with sequence numbers, or several workers delivered them, so that a loss has no place between two of them. " +
 		"fanotify queues FAN_Q_OVERFLOW at the first drop, watch_queue marks the newest note of a full ring, and neither forgets before it is read. " +
-		"Every loss without the mark was placed: its signal was read between the records before and after it.")
+		"Every loss without the mark was held against a count, or against the time at which the last signal was read.")
 }

@@ -182,7 +182,33 @@ func Parse(b []byte) (*Run, error) {
 	if err := check(r); err != nil {
 		return nil, err
 	}
+	if r.Schema == 2 {
+		for i := range r.Cells {
+			r.Cells[i].tellElsewhere()
+		}
+		r.Schema = Schema
+	}
 	return r, nil
+}
+
+// tellElsewhere takes from the errors that schema 2 calls lost silently those
+// that were lost before the last signal was read: the timeline has both.
+func (c *Cell) tellElsewhere() {
+	t := c.Timeline
+	if t == nil || len(t.Lost) == 0 || len(t.Signals) == 0 || c.Reader.LossExact {
+		return
+	}
+	last := t.Signals[len(t.Signals)-1].At
+	after := t.Lost[len(t.Lost)-1]
+	for i, at := range t.At {
+		if at <= last {
+			after = t.Lost[len(t.Lost)-1] - t.Lost[i]
+		}
+	}
+	told := c.Account.Silent - min(c.Account.Silent, after)
+	c.Account.Silent -= told
+	c.Account.Signalled += told
+	c.Reader.Elsewhere = told
 }
 
 // length is how many elements a JSON array has, found without room for them:

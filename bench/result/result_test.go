@@ -436,7 +436,7 @@ func TestParse(t *testing.T) {
 		old, new string // replaced in valid
 		want     string
 	}{
-		{"newer", `"schema":1`, `"schema":3,"boots":7,"x":3`, "run.json: schema: 3 is newer than 2, the newest this wqfan reads: use the wqfan that wrote it, or a later one"},
+		{"newer", `"schema":1`, `"schema":4,"boots":7,"x":3`, "run.json: schema: 4 is newer than 3, the newest this wqfan reads: use the wqfan that wrote it, or a later one"},
 		{"no schema", `"schema":1,`, ``, "run.json: schema: missing: this is no record of a run"},
 		{"schema 0", `"schema":1`, `"schema":0`, "run.json: schema: 0 was never written"},
 		{"truncated", `}]}]}`, `}]`, "run.json: truncated: the JSON ends at byte 165 in the middle of a value: unexpected EOF"},
@@ -512,6 +512,33 @@ func TestParse(t *testing.T) {
 	// An account that does not add up is a finding, not a reason to refuse.
 	if _, err := result.Parse([]byte(strings.Replace(valid, `"id":"c"`, `"id":"c","account":{"injected":5}`, 1))); err != nil {
 		t.Errorf("an account with a remainder: %v", err)
+	}
+}
+
+// Schema 2 called lost silently what the last signal had told of by then.
+func TestToldElsewhere(t *testing.T) {
+	const timeline = `"timeline":{"at":[10,20,30,40],"reported":[3,6,9,9],"read":[1,2,3,4],"lost":[1,3,5,5],"signals":[{"at":5},{"at":25}]}`
+	for _, tt := range []struct {
+		name, schema, cell string
+		silent, elsewhere  uint64
+	}{
+		{"some after the last signal", "2", `"account":{"signalled":1,"silent":4},` + timeline, 2, 2},
+		{"no more than were after it", "2", `"account":{"signalled":4,"silent":1},` + timeline, 1, 0},
+		{"counted", "2", `"account":{"signalled":1,"silent":4},"reader":{"loss_exact":true},` + timeline, 4, 0},
+		{"no signal", "2", `"account":{"silent":5}`, 5, 0},
+		{"the schema of today", "3", `"account":{"signalled":1,"silent":4},` + timeline, 4, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			in := strings.NewReplacer(`"schema":1`, `"schema":`+tt.schema, `"id":"c"`, `"id":"c",`+tt.cell).Replace(valid)
+			r, err := result.Parse([]byte(in))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := r.Cells[0]
+			if c.Account.Silent != tt.silent || c.Reader.Elsewhere != tt.elsewhere || c.Account.Lost() != 5 || r.Schema != result.Schema {
+				t.Errorf("schema %d: %v, %d told elsewhere; want %d silent, %d elsewhere", r.Schema, c.Account, c.Reader.Elsewhere, tt.silent, tt.elsewhere)
+			}
+		})
 	}
 }
 

@@ -14,8 +14,9 @@ import (
 )
 
 // Schema is the version of run.json. It changes when the meaning of a field
-// does; readers refuse a newer one.
-const Schema = 2
+// does; readers refuse a newer one, and read schema 2, which called lost
+// silently what was told of elsewhere, as if it were this.
+const Schema = 3
 
 // Run is what one `wqfan run` did.
 type Run struct {
@@ -214,22 +215,23 @@ type Trial struct {
 
 // Reader is user space's side of the account.
 type Reader struct {
-	Records    uint64 `json:"records"`             // error records read
-	Whole      uint64 `json:"whole,omitempty"`     // of them, with the filesystem's own record
-	Broken     uint64 `json:"broken,omitempty"`    // of them, with a part of that only
-	Fragments  uint64 `json:"fragments,omitempty"` // parts of records whose errors were lost
-	Counted    uint64 `json:"counted"`             // sum of their counts
-	Others     uint64 `json:"others,omitempty"`    // records of other kinds (filler)
-	Workers    uint64 `json:"workers,omitempty"`   // different tasks that reported them, where the channel names the task
-	Reads      uint64 `json:"reads"`               // read() calls that returned data
-	LossEvents uint64 `json:"loss_events"`         // records that said something was lost
-	LossCount  uint64 `json:"loss_count"`          // what they said; 0 when they do not count
-	LossExact  bool   `json:"loss_exact"`          // they carry a count
-	Placed     bool   `json:"placed"`              // each loss was held against the signals around it; otherwise the split into signalled and silent rests on the channel's guarantee
-	LossAfter  int64  `json:"loss_after"`          // events read before the first of them; -1 when none came
-	LossDelay  int64  `json:"loss_delay"`          // first loss → reader told, in units of guest time; -1 unknown
-	FirstLost  int64  `json:"first_lost"`          // sequence number of the first lost error, from 0; -1 unknown or none
-	Gaps       uint64 `json:"gaps,omitempty"`      // errors missing by sequence number, where the channel has one
+	Records    uint64 `json:"records"`                  // error records read
+	Whole      uint64 `json:"whole,omitempty"`          // of them, with the filesystem's own record
+	Broken     uint64 `json:"broken,omitempty"`         // of them, with a part of that only
+	Fragments  uint64 `json:"fragments,omitempty"`      // parts of records whose errors were lost
+	Counted    uint64 `json:"counted"`                  // sum of their counts
+	Others     uint64 `json:"others,omitempty"`         // records of other kinds (filler)
+	Workers    uint64 `json:"workers,omitempty"`        // different tasks that reported them, where the channel names the task
+	Reads      uint64 `json:"reads"`                    // read() calls that returned data
+	LossEvents uint64 `json:"loss_events"`              // records that said something was lost
+	LossCount  uint64 `json:"loss_count"`               // what they said; 0 when they do not count
+	LossExact  bool   `json:"loss_exact"`               // they carry a count
+	Elsewhere  uint64 `json:"told_elsewhere,omitempty"` // lost errors that they told of, but not between the records around them; 0 where records have no sequence number or several workers delivered them
+	Placed     bool   `json:"placed"`                   // each loss was held against the signals around it; otherwise the split into signalled and silent rests on the channel's guarantee
+	LossAfter  int64  `json:"loss_after"`               // events read before the first of them; -1 when none came
+	LossDelay  int64  `json:"loss_delay"`               // first loss → reader told, in units of guest time; -1 unknown
+	FirstLost  int64  `json:"first_lost"`               // sequence number of the first lost error, from 0; -1 unknown or none
+	Gaps       uint64 `json:"gaps,omitempty"`           // errors missing by sequence number, where the channel has one
 	HighWater  uint64 `json:"high_water,omitempty"`
 }
 

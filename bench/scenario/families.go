@@ -132,6 +132,11 @@ var families = []Scenario{
 		cells: func(a Arm, _ place) []Cell {
 			return []Cell{{Point: "files=16", Queue: largest(a), Own: true, Targets: 16, Flood: flood.Spec{Count: 1600, PerInode: true, Log: true}}}
 		}},
+	{Name: "inodes", About: "a burst of errors of sixteen files that nobody reads: which of them are named",
+		arms: []string{"fan", "fan-detail", "wq"}, on: []Variant{Patched}, fs: ext4, once: true,
+		cells: func(a Arm, _ place) []Cell {
+			return []Cell{{Point: "files=16 burst=1000", Queue: largest(a), Targets: 16, Flood: flood.Spec{Count: 1000, PerInode: true, Log: true}}}
+		}},
 	{Name: "context", About: "reports from tasks, with interrupts off, and from soft and hard interrupts",
 		on: []Variant{Patched}, // the injector of base has no softirq
 		fs: ext4, more: true, cells: each([]string{"task", "irqoff", "softirq", "hardirq"}, func(a Arm, context string) []Cell {
