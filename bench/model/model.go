@@ -15,8 +15,9 @@ import (
 // can ever take.
 const Unreachable = math.MaxInt
 
-// maxSize is the largest queue that is considered.
-const maxSize = 1 << 24
+// maxSize is the largest queue that there is: the series' fs.watch_queue_max_notes
+// goes no further.
+const maxSize = 1 << 20
 
 // Burst returns the size that loses nothing of n records that come evenly
 // within a time, against a reader that stands still for stall from the first of
@@ -50,8 +51,12 @@ func Periodic(rate, period float64, k int, periods float64) (loss, stdErr float6
 	if mean <= 0 {
 		return 0, 0
 	}
+	spread := 40 * math.Sqrt(mean) // beyond it nothing is left of X
+	if float64(k) < mean-spread {
+		return 1 - float64(k)/mean, 1 / math.Sqrt(mean*max(1, periods)) // the queue always overflows
+	}
 	var over, over2 float64 // E[Y], E[Y²] of Y = (X-k)+
-	for x := k + 1; ; x++ {
+	for x := max(k+1, int(mean-spread)); ; x++ {
 		p := poisson(mean, x)
 		y := float64(x - k)
 		over += y * p
@@ -95,6 +100,10 @@ func MD1K(rho float64, k int) float64 {
 	if k < 1 {
 		return 1
 	}
+	none := math.Exp(-rho)
+	if none == 0 {
+		return 1 - 1/rho // so much arrives in each service that the queue is always full
+	}
 	// above[i] is the probability of more than i arrivals in one service.
 	var above []float64
 	tail := 0.0
@@ -104,10 +113,6 @@ func MD1K(rho float64, k int) float64 {
 		above = append(above, tail)
 	}
 	slices.Reverse(above)
-	none := math.Exp(-rho)
-	if none == 0 {
-		return 1 - 1/rho // so much arrives in each service that the queue is always full
-	}
 
 	level := make([]float64, k) // relative probabilities that a departure leaves j
 	level[0] = 1

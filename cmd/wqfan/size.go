@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -42,8 +43,8 @@ const (
 )
 
 func (s *sizeCmd) Run(ctx context.Context) error {
-	if s.Burst < 1 || s.Within <= 0 || s.Loss < 0 || s.Loss >= 1 || s.Drain < 0 || s.Stall < 0 || s.Every < 0 {
-		return usage(errors.New("--burst and --within are above zero, --loss is a share below 1, and nothing is negative"))
+	if s.Burst < 1 || s.Within <= 0 || !(s.Loss >= 0 && s.Loss < 1) || !(s.Drain >= 0 && s.Drain <= math.MaxFloat64) || s.Stall < 0 || s.Every < 0 {
+		return usage(errors.New("--burst and --within are above zero, --loss is a share below 1, and nothing is negative or endless"))
 	}
 	d := model.Demand{Burst: s.Burst, Within: s.Within.Seconds(), Loss: s.Loss}
 	r := model.Reader{Every: s.Every.Seconds(), Rate: s.Drain, Stall: s.Stall.Seconds()}
