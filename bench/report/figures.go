@@ -3,6 +3,7 @@
 package report
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -53,6 +54,22 @@ func perRow(n int) int {
 	const most = 4
 	rows := (n + most - 1) / most
 	return (n + rows - 1) / rows
+}
+
+// titleAt is the title of an arm's panel where there are others of other places.
+func titleAt(arm string, w place, all []place) string {
+	if len(all) == 1 {
+		return arm
+	}
+	return fmt.Sprintf("%s: %v", arm, w)
+}
+
+// alone names the place of all panels for a note, where it is in no title.
+func alone(all []place) string {
+	if len(all) == 1 {
+		return "; " + all[0].String()
+	}
+	return ""
 }
 
 // tile closes the gaps in rows of panels, and breaks those that are too many for

@@ -61,7 +61,7 @@ func heatFigure(d *data, m result.Mode, gs []*group) *figure {
 				row = append(row, nil)
 				continue
 			}
-			p := panel(fmt.Sprintf("%s: %v", a, w))
+			p := panel(titleAt(a, w, places(gs)))
 			p.X.Label.Text = "errors per second"
 			p.Y.Label.Text = m.Unit()
 			categoryAxis(&p.X, labels)
@@ -79,7 +79,7 @@ func heatFigure(d *data, m result.Mode, gs []*group) *figure {
 		name: "heat-" + string(m), panels: rows,
 		title: fmt.Sprintf("Latency against the offered rate (%s): where the errors that were read lie", m),
 		alt:   fmt.Sprintf("Heat map: the share of the errors by the time from when they were due until they were read, in %s, against the offered rate, by channel.", m.Unit()),
-		notes: []string{fmt.Sprintf("%s; reader: %s. Open loop: from the time an error was due. The cross is the maximum.", d.kernelNote(gs), readers(gs)), modeNote(m) + " " + bootsNote(gs)},
+		notes: []string{fmt.Sprintf("%s; reader: %s. Open loop: from the time an error was due. The cross is the maximum.", d.kernelNote(gs)+alone(places(gs)), readers(gs)), modeNote(m) + " " + bootsNote(gs)},
 	}
 	for i, s := range heatSteps {
 		name := fmt.Sprintf("≥ %g %%", s.from)

@@ -40,7 +40,7 @@ func loadFigure(d *data, m result.Mode, gs []*group) *figure {
 				row = append(row, nil)
 				continue
 			}
-			p := panel(fmt.Sprintf("%s: %v", a, w))
+			p := panel(titleAt(a, w, places(gs)))
 			p.X.Label.Text = "errors per second"
 			p.Y.Label.Text = "share of the errors"
 			categoryAxis(&p.X, labels)
@@ -62,7 +62,7 @@ func loadFigure(d *data, m result.Mode, gs []*group) *figure {
 		legend: fateEntries(seen),
 		alt:    "Stacked bars: the fate of every error against the rate that every channel was asked for, by channel, with the highest rates without loss and with little loss marked.",
 		notes: []string{
-			fmt.Sprintf("%s; reader: %s. Open loop: every channel is asked for the same rates.", d.kernelNote(gs), readers(gs)),
+			fmt.Sprintf("%s; reader: %s. Open loop: every channel is asked for the same rates.", d.kernelNote(gs)+alone(places(gs)), readers(gs)),
 			fmt.Sprintf("NDR: up to here nothing was lost; PDR: up to %g %%; the next rate is the other end of the bracket. Counted is not lost.", partialDrop),
 			modeNote(m) + " " + bootsNote(gs),
 		},
