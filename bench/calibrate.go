@@ -24,9 +24,13 @@ func calibrate() (result.Calibration, error) {
 	}
 	slices.Sort(steps)
 	c.ReadP50 = steps[n/2]
-	if i := slices.IndexFunc(steps, func(d int64) bool { return d > 0 }); i >= 0 {
-		c.Resolution = steps[i]
+	for i := range n {
+		a := now()
+		for range i % 64 { // another time between the readings
+		}
+		steps[i] = now() - a
 	}
+	c.Resolution = resolution(steps)
 
 	c.EmptyFan, c.EmptyWQ = -1, -1
 	group, err := unix.FanotifyInit(unix.FAN_CLASS_NOTIF|unix.FAN_NONBLOCK|unix.FAN_CLOEXEC, unix.O_RDONLY)
@@ -49,6 +53,18 @@ func calibrate() (result.Calibration, error) {
 		}
 	}
 	return c, nil
+}
+
+// resolution is the step of a clock that gave these differences: the smallest by
+// which two of them differ.
+func resolution(diffs []int64) int64 {
+	slices.Sort(diffs)
+	diffs = slices.Compact(diffs)
+	step := diffs[len(diffs)-1]
+	for i := 1; i < len(diffs); i++ {
+		step = min(step, diffs[i]-diffs[i-1])
+	}
+	return step
 }
 
 func emptyRead(fd, n int) (int64, error) {

@@ -52,6 +52,7 @@ type reader struct {
 	counted  uint64          // errors read so far, where the channel does not number them
 	garbled  uint64          // records of the filesystem's that are not what was injected
 	waiting  chan struct{}   // closed when a read has found the channel empty
+	thread   int             // that it runs on, for one that blocks
 	ended    atomic.Bool
 }
 
@@ -78,6 +79,7 @@ func (r *reader) start(ctx context.Context) <-chan error {
 		// Not unlocked: the thread ends with the goroutine, and what was made of it.
 		if r.cell.Reader.Realtime || r.cell.Reader.CPU != "" {
 			runtime.LockOSThread()
+			r.thread = unix.Gettid()
 		}
 		if err := placed(r.cell.Reader); err != nil {
 			close(r.waiting)
@@ -134,10 +136,13 @@ func (r *reader) run(ctx context.Context) error {
 
 // settle reads what is there before the flood, and says so when that is all: a
 // live reader that still starts up would make the first errors look late.
-func (r *reader) settle(ctx context.Context, events []fserr.Event) error {
+func (r *reader) settle(ctx context.Context, events []fserr.Event) (err error) {
 	defer close(r.waiting)
 	if r.ended.Load() {
 		return nil
+	}
+	if r.cell.Reader.Blocking {
+		defer func() { err = cmp.Or(err, r.block(true)) }()
 	}
 	for {
 		if err := r.ch.SetReadDeadline(time.Now().Add(quiet)); err != nil {
@@ -152,6 +157,16 @@ func (r *reader) settle(ctx context.Context, events []fserr.Event) error {
 			return err
 		}
 	}
+}
+
+// block lets read(2) of the channel wait, or lets it no longer.
+func (r *reader) block(wait bool) error {
+	raw, err := r.ch.conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	cerr := raw.Control(func(fd uintptr) { err = unix.SetNonblock(int(fd), !wait) })
+	return cmp.Or(cerr, os.NewSyscallError("fcntl", err))
 }
 
 // observe enters a batch into the ledgers. What a loss is about, it does not
@@ -200,6 +215,16 @@ func (r *reader) receive(e *fserr.Event, woken, decoded int64) {
 // finish tells a running reader that the flood is over.
 func (r *reader) finish() error {
 	r.ended.Store(true)
+	if r.cell.Reader.Blocking && r.cell.Reader.Live {
+		if err := r.block(false); err != nil {
+			return err
+		}
+		// The runtime's own signal makes the kernel begin the read(2) anew, which
+		// then doesn't wait.
+		if err := unix.Tgkill(os.Getpid(), r.thread, unix.SIGURG); err != nil {
+			return os.NewSyscallError("tgkill", err)
+		}
+	}
 	return r.ch.SetReadDeadline(time.Now().Add(quiet))
 }
 
@@ -484,8 +509,8 @@ func (r *reader) times(c scenario.Cell, stamps []flood.Stamp, inodes []uint64, u
 		if h.N > 0 {
 			out.Hists = append(out.Hists, h)
 		}
-		if gap := c.Flood.Interval.Nanoseconds(); t == lateness && c.Flood.Schedule == flood.Poisson && h.P99 > gap {
-			out.Warnings = append(out.Warnings, fmt.Sprintf("invalid: the injector was late by %d at p99, more than the mean gap of %d: the guest stalled", h.P99, gap))
+		if bound := c.Flood.Bound().Nanoseconds(); t == lateness && h.P99 > bound {
+			out.Warnings = append(out.Warnings, fmt.Sprintf("invalid: the injector was late by %d at p99, more than the bound of %d: the errors did not come when they were due", h.P99, bound))
 		}
 		if t.negative > 0 {
 			return fmt.Errorf("%d of %d values of %s are negative: errors and receipts do not match, or the clock went back", t.negative, h.N, t.name)

@@ -32,6 +32,21 @@ func TestIsBlob(t *testing.T) {
 	}
 }
 
+func TestBound(t *testing.T) {
+	for _, tt := range []struct {
+		spec Spec
+		want time.Duration
+	}{
+		{Spec{Schedule: Poisson, Interval: time.Millisecond}, time.Millisecond},
+		{Spec{Schedule: Fixed, Interval: time.Microsecond}, 100 * time.Microsecond},
+		{Spec{Schedule: Fixed, Interval: time.Microsecond, Burst: 100, Gap: 20 * time.Millisecond}, 20 * time.Millisecond},
+	} {
+		if got := tt.spec.Bound(); got != tt.want {
+			t.Errorf("%+v: %v, want %v", tt.spec, got, tt.want)
+		}
+	}
+}
+
 func TestCommand(t *testing.T) {
 	tests := []struct {
 		name string

@@ -54,6 +54,20 @@ type Spec struct {
 	Trigger  bool   // made through ext4's trigger_fs_error instead, see [Trigger]
 }
 
+// minBound is what an injector may always be late by: the way from its timer to
+// its thread is some microseconds, and other threads are in it.
+const minBound = 100 * time.Microsecond
+
+// Bound is how late the injector of an open loop may be at p99 for the flood to
+// be the one that was asked for: a mean gap, but at least 100 µs, and for bursts
+// the pause between two.
+func (s Spec) Bound() time.Duration {
+	if s.Burst > 0 {
+		return s.Gap
+	}
+	return max(s.Interval, minBound)
+}
+
 // command returns the words that fs/fserror_inject.c takes, with fds as targets.
 func (s Spec) command(fds []int) string {
 	var b strings.Builder

@@ -526,11 +526,24 @@ func findings(d *data) []finding {
 func (d *doc) answers() {
 	d.para("## The claims of 2021, and what this run says")
 	d.para("In January and February 2021 linux-fsdevel weighed fanotify against watch_queue for filesystem errors, by argument. Verdicts are computed from this run's data.")
-	t := &table{heads: []string{"", "claim", "verdict", "measured"}}
+	t := &table{heads: []string{"", "claim", "verdict", "measured", "warnings"}}
 	for i, f := range d.findings {
-		t.add(fmt.Sprintf("[%d](#claim-%d)", i+1, i+1), claims[i].says, "**"+f.says()+"**", cmp.Or(f.short, "–"))
+		t.add(fmt.Sprintf("[%d](#claim-%d)", i+1, i+1), claims[i].says, "**"+f.says()+"**", cmp.Or(f.short, "–"), d.marks(i, f))
 	}
 	d.table(t)
+}
+
+// marks returns the footnote marks of the scenarios that a finding about a claim
+// comes from.
+func (d *data) marks(claim int, f finding) string {
+	if f.verdict == unknown || f.verdict == noneHere {
+		return ""
+	}
+	var gs []*group
+	for _, scenario := range strings.Fields(claims[claim].run) {
+		gs = append(gs, d.groups[scenario]...)
+	}
+	return d.mark(gs...)
 }
 
 // oneByOne gives each claim its source, its numbers, its plot and its command.

@@ -178,7 +178,7 @@ func TestMailTargets(t *testing.T) {
 	write(t, dir)
 	mail := tree(t, dir)[MailFile]
 	checkMail(t, mail)
-	for _, want := range []string{"- the cost to the reporter, one watcher (1,150, less the 150 of one that\n  nobody is told of):\n  1,000, wanted <= 300: no\n", "wanted <= 0.2 x: not measured\n"} {
+	for _, want := range []string{"- the cost to the reporter, one watcher (1,150, less the 150 of one that\n  nobody is told of):\n  1,000, wanted <= 300: no [1]\n", "wanted <= 0.2 x: not measured\n"} {
 		if !strings.Contains(mail, want) {
 			t.Errorf("no %q in\n%s", want, mail)
 		}

@@ -250,6 +250,69 @@ type data struct {
 	failed []result.Cell
 	broken []result.Cell // accounts that do not add up
 	arms   []string
+	notes  []string // warnings that tables refer to, numbered from 1
+}
+
+// mark returns the footnote marks of the groups' warnings, for the cell of a
+// table beside the numbers.
+func (d *data) mark(gs ...*group) string {
+	var marks []string
+	for _, g := range gs {
+		if g == nil {
+			continue
+		}
+		for _, w := range d.warnings(g) {
+			if m := d.note(w); !slices.Contains(marks, m) {
+				marks = append(marks, m)
+			}
+		}
+	}
+	return strings.Join(marks, " ")
+}
+
+// warnings says what has to be known with every number of a group.
+func (d *data) warnings(g *group) []string {
+	var out []string
+	add := func(w string) {
+		if w = oneLine(w); w != "" && !slices.Contains(out, w) {
+			out = append(out, w)
+		}
+	}
+	add(stat.Few(len(g.cells)))
+	timed, drifting := 0, 0
+	for i := range g.cells {
+		c := &g.cells[i]
+		for _, w := range c.Warnings {
+			add(w)
+		}
+		for _, h := range c.Hists {
+			// How late the injector was is no number of the channel's.
+			if h.Name == lateness || find(c, h.Name) == nil {
+				continue
+			}
+			add(stat.Coarse(d.boots[c.Boot].Clock, float64(h.P50)))
+			if h.Name == readTime {
+				timed++
+				if !stat.Settled(h) {
+					drifting++
+				}
+			}
+		}
+	}
+	if drifting > 0 {
+		add(fmt.Sprintf("latency without a steady state in %d of %d boots", drifting, timed))
+	}
+	return out
+}
+
+// note returns the footnote mark of a warning.
+func (d *data) note(w string) string {
+	i := slices.Index(d.notes, w)
+	if i < 0 {
+		i = len(d.notes)
+		d.notes = append(d.notes, w)
+	}
+	return fmt.Sprintf("[%d]", i+1)
 }
 
 func newData(run *result.Run) *data {

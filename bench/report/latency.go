@@ -140,13 +140,13 @@ func (d *doc) stages(m result.Mode, gs []*group) {
 		return
 	}
 	d.para("Where the time goes, in medians: from fserror_report() to the post, to the reader's wake-up, to the end of its read(), to the decoded event. fanotify does not say when it queued an error: the way to the wake-up is one step there. The columns are medians of their own and do not add up exactly.")
-	t := &table{heads: []string{"where", "pace", "channel", "report → post>", "post → wake>", "report → wake>", "wake → read>", "read → decoded>", "report → read>"}}
+	t := &table{heads: []string{"where", "pace", "channel", "report → post>", "post → wake>", "report → wake>", "wake → read>", "read → decoded>", "report → read>", "warnings"}}
 	for _, g := range gs {
 		row := []string{g.place.String(), strings.TrimPrefix(g.point, "pace="), g.arm}
 		for _, name := range stageNames {
 			row = append(row, g.median50(name))
 		}
-		t.add(row...)
+		t.add(append(row, d.mark(g))...)
 	}
 	d.table(t)
 }

@@ -20,6 +20,7 @@ const lkmlWidth = 72
 // lkml writes the run as a plain-text mail to a list: what was measured on
 // what, the answers, the numbers with their costs, and how to get them again.
 func lkml(d *data) string {
+	d.notes = nil // those of report.md have other numbers
 	m := &mail{data: d}
 	m.line("Subject: fanotify or watch_queue for filesystem errors: measured on")
 	m.line(" %s", clip(d.kernels(), lkmlWidth-1))
@@ -33,6 +34,7 @@ func lkml(d *data) string {
 	m.costs()
 	m.rates()
 	m.targets()
+	m.warned()
 	m.limits()
 	m.reproduce()
 	return m.String()
@@ -139,7 +141,7 @@ func (m *mail) verdicts() {
 		if f.short != "" {
 			text += " (" + f.short + ")"
 		}
-		m.item("    => ", "       ", text)
+		m.item("    => ", "       ", strings.TrimRight(text+" "+m.marks(i, f), " "))
 	}
 	m.line("")
 }
@@ -154,12 +156,12 @@ func (m *mail) burst() {
 	gs = at(gs, spot)
 	m.head("Burst that nobody reads: what is kept, and what is said of the rest")
 	m.para(fmt.Sprintf("%v, mode %s. Queue in records; \"taken\" by other events before. A loss is told when the stream says that something was lost.", spot, spot.mode))
-	t := &textTable{heads: []string{"channel", "queue", "burst>", "detail>", "count>", "told>", "silent>"}}
+	t := &textTable{heads: []string{"channel", "queue", "burst>", "detail>", "count>", "told>", "silent>", ""}}
 	for _, a := range armsOf(gs) {
 		for _, q := range queuesOf(ofArm(gs, a)) {
 			series := ofQueue(ofArm(gs, a), q)
 			g := series[len(series)-1]
-			t.add(a, q.String(), count(g.burst), g.spread(detailed), g.spread(coalesced), g.spread(lostTold), g.spread(lostMute))
+			t.add(a, strings.Replace(q.String(), " of ", "/", 1), count(g.burst), g.spread(detailed), g.spread(coalesced), g.spread(lostTold), g.spread(lostMute), m.mark(g))
 		}
 	}
 	m.WriteString(t.String())
@@ -238,11 +240,12 @@ func (m *mail) costs() {
 	m.para(fmt.Sprintf("%v, mode %s, in %s, %s. Cost: inside fserror_report(), in the context that hit the error, nobody reading: with room in the queue, and with the queue full. "+
 		"Latency: from the time the error was due until it was read; %s of its median is the injector's own lateness.",
 		p, p.mode, p.mode.Unit(), sample(way), way[0].percentile(lateness, 50)))
-	t := &textTable{heads: []string{"channel", "room>", "full>", "p50>", "(vs fan)>", "p99>", "max>"}}
+	t := &textTable{heads: []string{"channel", "room>", "full>", "p50>", "(vs fan)>", "p99>", "max>", ""}}
 	unreadCells := filter(at(m.groups[overflow], p), func(g *group) bool { return g.p50(reportCost).N > 0 })
 	for _, g := range filter(way, func(g *group) bool { return g.point == way[0].point }) {
 		row := []string{g.arm}
-		for _, c := range []*group{roomy(ofArm(unreadCells, g.arm)), crowded(ofArm(unreadCells, g.arm))} {
+		costs := []*group{roomy(ofArm(unreadCells, g.arm)), crowded(ofArm(unreadCells, g.arm))}
+		for _, c := range costs {
 			if c == nil {
 				row = append(row, "-")
 				continue
@@ -253,7 +256,7 @@ func (m *mail) costs() {
 		if f := yardstick(way, g.arm); len(f) > 0 && f[0] != g && f[0].p50(readTime).Value > 0 {
 			change = fmt.Sprintf("(%+.1f%%)", 100*(g.p50(readTime).Value/f[0].p50(readTime).Value-1))
 		}
-		t.add(append(row, figures3(g.p50(readTime).Value), change, g.percentile(readTime, 99), figures3(float64(g.hist(readTime).Max)))...)
+		t.add(append(row, figures3(g.p50(readTime).Value), change, g.percentile(readTime, 99), figures3(float64(g.hist(readTime).Max)), m.mark(append(costs, g)...))...)
 	}
 	m.WriteString(t.String())
 	m.line("")
@@ -268,12 +271,12 @@ func (m *mail) rates() {
 	p := gs[0].place
 	m.head("Rate that a live reader keeps up with")
 	m.para(fmt.Sprintf("%v, mode %s, open loop, errors per second of guest time, %s. \"No loss\" allows for errors that are known only by count. The last columns are of the highest rate that was tried.", p, p.mode, sample(gs)))
-	t := &textTable{heads: []string{"channel", "all in detail>", "no loss>", "tried>", "made%>", "count%>", "lost%>"}}
+	t := &textTable{heads: []string{"channel", "all in detail>", "no loss>", "tried>", "made%>", "count%>", "lost%>", ""}}
 	for _, a := range armsOf(gs) {
 		series := swept(ofArm(gs, a))
 		g := series[len(series)-1]
 		t.add(a, rateUpTo(series, (*group).inDetail), rateUpTo(series, (*group).lossless), figures3(g.asked()),
-			percent(min(100, 100*g.rate()/g.asked())), percent(g.share(coalesced)), percent(g.share(lostTold)+g.share(lostMute)))
+			percent(min(100, 100*g.rate()/g.asked())), percent(g.share(coalesced)), percent(g.share(lostTold)+g.share(lostMute)), m.mark(series...))
 	}
 	m.WriteString(t.String())
 	m.line("")
@@ -291,7 +294,19 @@ func (m *mail) targets() {
 		if row[3] != "–" {
 			text += " of " + row[3]
 		}
-		m.item("  ", "  ", text+": "+strings.ReplaceAll(row[4], "**", ""))
+		m.item("  ", "  ", strings.TrimRight(text+": "+strings.ReplaceAll(row[4], "**", "")+" "+row[5], " "))
+	}
+	m.line("")
+}
+
+// warned lists what the marks in brackets refer to.
+func (m *mail) warned() {
+	if len(m.notes) == 0 {
+		return
+	}
+	m.head("Warnings")
+	for i, n := range m.notes {
+		m.item(fmt.Sprintf("%-4s ", fmt.Sprintf("[%d]", i+1)), "     ", n)
 	}
 	m.line("")
 }
@@ -317,15 +332,6 @@ func (m *mail) limits() {
 				limit(fmt.Sprintf("Not many: %s of each cell of %s.", plural(uint64(most), "boot", "boots"), s))
 			}
 		}
-	}
-	warned := 0
-	for _, c := range m.run.Cells {
-		if len(c.Warnings) > 0 {
-			warned++
-		}
-	}
-	if warned > 0 {
-		limit(fmt.Sprintf("Not all alike: %s carry warnings; report.md has them beside each number.", plural(uint64(warned), "cell", "cells")))
 	}
 	if len(m.failed) > 0 {
 		limit(fmt.Sprintf("Not complete: %s failed.", plural(uint64(len(m.failed)), "cell", "cells")))
@@ -368,12 +374,15 @@ func (t *textTable) String() string {
 		}
 		rows = append(rows, line)
 	}
-	total := -2
+	gap, total := 2, -2
 	for i := range width {
 		for _, r := range rows {
 			width[i] = max(width[i], len(r[i]))
 		}
-		total += width[i] + 2
+		total += width[i] + gap
+	}
+	if total > lkmlWidth {
+		gap, total = 1, total-(len(width)-1)
 	}
 	for total > lkmlWidth { // at the cost of the widest column
 		w := slices.Max(width)
@@ -384,11 +393,11 @@ func (t *textTable) String() string {
 	for _, r := range rows {
 		var line string
 		for i, c := range r {
-			pad := "%-*s  "
+			pad := "%-*s%*s"
 			if right[i] {
-				pad = "%*s  "
+				pad = "%*s%*s"
 			}
-			line += fmt.Sprintf(pad, width[i], clip(c, width[i]))
+			line += fmt.Sprintf(pad, width[i], clip(c, width[i]), gap, "")
 		}
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}

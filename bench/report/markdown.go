@@ -15,7 +15,6 @@ type doc struct {
 	findings []finding
 	figs     map[string]*figure
 	shown    []string // figures that are embedded
-	notes    []string // warnings, numbered from 1
 	said     bool     // what a loss by guarantee is
 }
 
@@ -54,32 +53,6 @@ func (d *doc) embed(name string) {
 	}
 	d.shown = append(d.shown, name)
 	d.para("![%s](%s/%s.png)", f.alt, plotDir, f.name)
-}
-
-// mark returns the footnote marks of the groups' warnings, for the cell of a
-// table beside the numbers.
-func (d *doc) mark(gs ...*group) string {
-	var marks []string
-	for _, g := range gs {
-		for _, c := range g.cells {
-			for _, w := range c.Warnings {
-				if m := d.note(oneLine(w)); !slices.Contains(marks, m) {
-					marks = append(marks, m)
-				}
-			}
-		}
-	}
-	return strings.Join(marks, " ")
-}
-
-// note returns the footnote mark of a warning.
-func (d *doc) note(w string) string {
-	i := slices.Index(d.notes, w)
-	if i < 0 {
-		i = len(d.notes)
-		d.notes = append(d.notes, w)
-	}
-	return fmt.Sprintf("[%d]", i+1)
 }
 
 func (d *doc) footnotes() {

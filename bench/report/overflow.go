@@ -107,19 +107,20 @@ func (d *doc) cost() {
 			ignores = " A count of instructions ignores cache misses and the price of locked operations."
 		}
 		d.para("Mode %s, in %s; %s%s", m, m.Unit(), bootsNote(mode), ignores)
-		t := &table{heads: []string{"where", "channel", "room: queue", "burst>", "p50>", "full: queue", "burst>", "p50>"}}
+		t := &table{heads: []string{"where", "channel", "room: queue", "burst>", "p50>", "full: queue", "burst>", "p50>", "warnings"}}
 		for _, p := range places(mode) {
 			for _, a := range armsOf(at(mode, p)) {
 				mine := ofArm(at(mode, p), a)
 				row := []string{p.String(), a}
-				for _, g := range []*group{roomy(mine), crowded(mine)} {
+				shown := []*group{roomy(mine), crowded(mine)}
+				for _, g := range shown {
 					if g == nil {
 						row = append(row, "–", "–", "–")
 						continue
 					}
 					row = append(row, g.queue.String(), count(g.burst), withInterval(g.p50(reportCost)))
 				}
-				t.add(row...)
+				t.add(append(row, d.mark(shown...))...)
 			}
 		}
 		d.table(t)

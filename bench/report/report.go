@@ -15,6 +15,8 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"sync"
 
 	"wqfan/bench/result"
 )
@@ -67,17 +69,14 @@ func render(ctx context.Context, run *result.Run) ([]file, error) {
 
 	d := newData(run)
 	figs := figures(d)
+	drawn, err := drawAll(ctx, figs)
+	if err != nil {
+		return nil, err
+	}
 	svgs := map[string][]byte{}
-	for _, f := range figs {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		svg, png, err := f.render()
-		if err != nil {
-			return nil, fmt.Errorf("draw %s: %w", f.name, err)
-		}
-		svgs[f.name] = svg
-		files = append(files, file{path.Join(plotDir, f.name+".svg"), svg}, file{path.Join(plotDir, f.name+".png"), png})
+	for i, f := range figs {
+		svgs[f.name] = drawn[i].svg
+		files = append(files, file{path.Join(plotDir, f.name+".svg"), drawn[i].svg}, file{path.Join(plotDir, f.name+".png"), drawn[i].png})
 	}
 	md := markdown(d, figs)
 	html, err := page(md, svgs)
@@ -85,6 +84,41 @@ func render(ctx context.Context, run *result.Run) ([]file, error) {
 		return nil, err
 	}
 	return append(files, file{File, []byte(md)}, file{PageFile, html}, file{MailFile, []byte(lkml(d))}), nil
+}
+
+// pictures are the two files of a figure.
+type pictures struct {
+	svg, png []byte
+	err      error
+}
+
+// drawAll draws figures side by side, as many as there are CPUs.
+func drawAll(ctx context.Context, figs []*figure) ([]pictures, error) {
+	drawn := make([]pictures, len(figs))
+	next := make(chan int)
+	var painters sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		painters.Go(func() {
+			for i := range next {
+				p := &drawn[i]
+				p.svg, p.png, p.err = figs[i].render()
+			}
+		})
+	}
+	for i := range figs {
+		if ctx.Err() != nil {
+			break
+		}
+		next <- i
+	}
+	close(next)
+	painters.Wait()
+	for i, p := range drawn {
+		if p.err != nil {
+			return nil, fmt.Errorf("draw %s: %w", figs[i].name, p.err)
+		}
+	}
+	return drawn, ctx.Err()
 }
 
 // plotName is what the files of figures are called, in this version and before.

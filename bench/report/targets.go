@@ -39,39 +39,42 @@ var targetList = []target{
 	{what: "each record of a full ring, in one read(2)", figure: quantity{targets, "patched", "wq", "read-full-ring"}, factor: 100},
 }
 
-// median finds a quantity under icount; ok is false where it was not measured.
-func (d *data) median(q quantity) (v float64, ok bool) {
+// median finds a quantity under icount; of is nil where it was not measured.
+func (d *data) median(q quantity) (v float64, of *group) {
 	for _, g := range inMode(d.groups[q.scenario], result.ICount) {
 		if m := g.p50(q.hist); g.variant == q.variant && g.first().Arm == q.arm && m.N > 0 {
-			return m.Value, true
+			return m.Value, g
 		}
 	}
-	return 0, false
+	return 0, nil
 }
 
 // targetRows says of each target what it is about, what was measured, the bound,
-// the yardstick and whether it was reached.
+// the yardstick, whether it was reached, and the warnings.
 func (d *data) targetRows() (rows [][]string) {
 	for _, x := range targetList {
-		v, ok := d.median(x.figure)
-		row := []string{x.what, "–", "≤ " + figures3(x.factor), "–", "not measured"}
+		v, of := d.median(x.figure)
+		row := []string{x.what, "–", "≤ " + figures3(x.factor), "–", "not measured", ""}
+		ok, shown := of != nil, []*group{of}
 		if ok && x.less != (quantity{}) {
-			var own float64
-			if own, ok = d.median(x.less); ok {
+			own, less := d.median(x.less)
+			if ok = less != nil; ok {
 				row[0] += fmt.Sprintf(" (%s, less the %s of one that nobody is told of)", figures3(v), figures3(own))
 				v -= own
 			}
+			shown = append(shown, less)
 		}
 		if ok {
 			row[1] = figures3(v)
 		}
 		bound := x.factor
 		if x.of != (quantity{}) {
-			y, measured := d.median(x.of)
-			row[2], bound, ok = fmt.Sprintf("≤ %g ×", x.factor), x.factor*y, ok && measured
-			if measured {
+			y, beside := d.median(x.of)
+			row[2], bound, ok = fmt.Sprintf("≤ %g ×", x.factor), x.factor*y, ok && beside != nil
+			if beside != nil {
 				row[3] = figures3(y)
 			}
+			shown = append(shown, beside)
 		}
 		if ok {
 			row[4] = "yes"
@@ -82,6 +85,7 @@ func (d *data) targetRows() (rows [][]string) {
 				}
 			}
 		}
+		row[5] = d.mark(shown...)
 		rows = append(rows, row)
 	}
 	return rows
@@ -95,9 +99,9 @@ func (d *doc) targets() {
 	}
 	d.para("## Targets: what the prototype costs")
 	d.para("Medians in instructions (icount, one CPU), each beside its yardstick in the same run. A report is timed inside the kernel, a read(2) around the system call, and nobody waits meanwhile; the clock's own price is in each. %s", bootsNote(gs))
-	d.table(&table{heads: []string{"what", "figure>", "target>", "yardstick>", "met"}, rows: d.targetRows()})
-	if fan, ok := d.median(fanRead); ok {
-		if wq, ok := d.median(quantity{targets, "patched", "wq", "report-to-read"}); ok {
+	d.table(&table{heads: []string{"what", "figure>", "target>", "yardstick>", "met", "warnings"}, rows: d.targetRows()})
+	if fan, of := d.median(fanRead); of != nil {
+		if wq, of := d.median(quantity{targets, "patched", "wq", "report-to-read"}); of != nil {
 			d.para("fan's record is there when fserror's worker has run, so its yardstick is the time until a reader that waits has it, the wake-up included: %s. Such a reader of wq has it after %s, %.2f × of that.", figures3(fan), figures3(wq), wq/fan)
 		}
 	}
@@ -115,7 +119,8 @@ func (d *doc) targets() {
 		for _, head := range costs.heads[2:] {
 			row = append(row, g.timed(strings.TrimSuffix(head, ">"), 50))
 		}
-		costs.add(row...)
+		costs.add(append(row, d.mark(g))...)
 	}
+	costs.heads = append(costs.heads, "warnings")
 	d.table(costs)
 }

@@ -97,7 +97,7 @@ type Boot struct {
 // mode's unit.
 type Calibration struct {
 	ReadP50    int64 `json:"read_p50"`   // one clock_gettime(CLOCK_MONOTONIC)
-	Resolution int64 `json:"resolution"` // smallest step seen that is not zero
+	Resolution int64 `json:"resolution"` // smallest step of the clock that was seen
 	EmptyFan   int64 `json:"empty_fan"`  // read() of an empty fanotify group, median; -1 not measured
 	EmptyWQ    int64 `json:"empty_wq"`   // read() of an empty watch queue, median; -1 not measured
 }

@@ -44,6 +44,7 @@ const NoiseClass = fserr.BufferedRead
 type Reader struct {
 	Live     bool          // during the flood; otherwise it starts after it
 	Realtime bool          // a SCHED_FIFO thread that waits in ppoll(2), as cyclictest does; otherwise Go's poller waits
+	Blocking bool          // with Realtime: it waits in read(2) itself
 	Every    time.Duration // it looks that often only, and then takes all there is
 	Work     time.Duration // it sleeps so long for each event
 	Stall    time.Duration // it stands still so long, once, after half of the errors
@@ -80,6 +81,8 @@ func (r Reader) point() string {
 		return "stall=" + ascii(r.Stall)
 	case r.Buffer > 0:
 		return fmt.Sprintf("buffer=%d", r.Buffer)
+	case r.Blocking:
+		return "wait=read"
 	case r.Realtime:
 		return "wait=ppoll"
 	}

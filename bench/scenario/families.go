@@ -177,9 +177,9 @@ var families = []Scenario{
 		fs: []string{"tmpfs"}, more: true, cells: each([]int{1, 4, 16, 64}, func(a Arm, n int) []Cell {
 			return []Cell{{Point: fmt.Sprintf("filesystems=%d", n), Queue: largest(a), Mounts: n, Flood: burst(6400, 1)}}
 		})},
-	{Name: "reader", About: "readers that wait in Go's poller or in ppoll, look now and then, work on each event, stand still, or take little at a time",
+	{Name: "reader", About: "readers that wait in Go's poller, in ppoll or in read itself, look now and then, work on each event, stand still, or take little at a time",
 		fs: ext4, more: true, cells: each([]Reader{
-			live, waiting, {Live: true, Buffer: 512}, {Live: true, Buffer: 4096},
+			live, waiting, {Live: true, Realtime: true, Blocking: true}, {Live: true, Buffer: 512}, {Live: true, Buffer: 4096},
 			{Live: true, Every: time.Millisecond}, {Live: true, Every: 20 * time.Millisecond},
 			{Live: true, Work: 50 * us}, {Live: true, Work: 200 * us}, {Live: true, Realtime: true, Stall: 50 * time.Millisecond},
 		}, func(a Arm, r Reader) []Cell { return []Cell{paced(a, r.point(), 2000, 100*us, r)} })},

@@ -403,8 +403,8 @@ func (m *Metric) warn(old, new *repeated) {
 		}
 		seen[key]++
 	}
-	if n := min(m.OldBoots, m.NewBoots); n < Published {
-		add(fmt.Sprintf("%d of the %d boots that a published number takes", n, Published))
+	if w := Few(min(m.OldBoots, m.NewBoots)); w != "" {
+		add(w)
 	}
 	timed := m.Unit != "errors"
 	for _, side := range []*repeated{old, new} {
@@ -419,13 +419,13 @@ func (m *Metric) warn(old, new *repeated) {
 			if !timed {
 				continue
 			}
-			if r := float64(side.clock[i].Resolution); r > alike*m.Old {
-				add(fmt.Sprintf("clock too coarse: its steps are %.0f", r))
+			if w := Coarse(side.clock[i], m.Old); w != "" {
+				add(w)
 			}
 			for _, h := range c.Hists {
 				if strings.HasSuffix(m.Name, " "+h.Name) && len(h.Windows) > 0 {
 					n++
-					if !SteadyState(floats(h.Windows)).Reached() {
+					if !Settled(h) {
 						drifting++
 					}
 				}
@@ -437,7 +437,29 @@ func (m *Metric) warn(old, new *repeated) {
 	}
 }
 
+// Coarse says that the steps of the clock are too large for a duration, or "".
+func Coarse(clock result.Calibration, duration float64) string {
+	if r := float64(clock.Resolution); r > alike*duration {
+		return fmt.Sprintf("clock too coarse: its steps are %.0f", r)
+	}
+	return ""
+}
+
+// Few says that a number comes from fewer boots than one that is published, or "".
+func Few(boots int) string {
+	if boots >= Published {
+		return ""
+	}
+	return fmt.Sprintf("%d of the %d boots that a published number takes", boots, Published)
+}
+
 var figures = regexp.MustCompile(`[0-9]+`)
+
+// Settled says that the values of a histogram reached a steady state, as far as
+// their order is known.
+func Settled(h result.Hist) bool {
+	return len(h.Windows) == 0 || SteadyState(floats(h.Windows)).Reached()
+}
 
 func floats(xs []int64) []float64 {
 	var out []float64
