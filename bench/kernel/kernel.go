@@ -48,6 +48,7 @@ type Image struct {
 	Seconds float64   `json:"seconds"` // from source to image
 	Size    int64     `json:"size"`    // of the bzImage in bytes; 0 in entries of old
 	SHA256  string    `json:"sha256"`  // of the bzImage
+	W1      []string  `json:"w1"`      // what make W=1 warns of in the last patch's files; nil where it was not asked
 
 	Path string `json:"-"` // the bzImage
 }
@@ -315,9 +316,14 @@ func (b *builder) build(ctx context.Context, s source) (*Image, error) {
 	if err != nil {
 		return nil, b.cache.noSpace("building the kernel", err, "")
 	}
+	return b.keep(im, key, start)
+}
+
+// keep makes what was built since start an entry of the cache.
+func (b *builder) keep(im *Image, key string, start time.Time) (*Image, error) {
 	im.Built = time.Now().UTC().Truncate(time.Second)
 	im.Seconds = time.Since(start).Round(100 * time.Millisecond).Seconds()
-	entry := filepath.Join(tmp, "entry")
+	entry := im.Dir()
 	if err := writeJSON(filepath.Join(entry, "image.json"), im); err != nil {
 		return nil, err
 	}
@@ -388,28 +394,40 @@ var reproducible = []string{
 
 // compile fills tmp/entry.
 func (b *builder) compile(ctx context.Context, tmp, tree, base string, s source) (*Image, error) {
+	m, err := b.kbuild(ctx, tmp, tree, base, s)
+	if err != nil {
+		return nil, err
+	}
+	return m.image(ctx, filepath.Join(tmp, "entry"), base, s)
+}
+
+// kbuild makes the tree to build in, with the patches.
+func (b *builder) kbuild(ctx context.Context, tmp, tree, base string, s source) (*kbuild, error) {
 	if err := b.cache.room("building a kernel", room.compile); err != nil {
 		return nil, err
 	}
 	// Below the source the build names it by relative paths, which are the
 	// same in every build: what ccache needs to find objects again.
-	src, entry := filepath.Join(tmp, "tree"), filepath.Join(tmp, "entry")
-	out := filepath.Join(src, "build")
+	src := filepath.Join(tmp, "tree")
+	m := &kbuild{b: b, src: src, out: filepath.Join(src, "build")}
 	if err := b.patchedTree(ctx, s, tree, src, base); err != nil {
 		return nil, err
 	}
-	for _, d := range []string{out, entry} {
-		if err := os.Mkdir(d, 0o755); err != nil {
-			return nil, err
-		}
-	}
+	return m, os.Mkdir(m.out, 0o755)
+}
 
+// image makes the kernel, and entry of what is kept of it.
+func (m *kbuild) image(ctx context.Context, entry, base string, s source) (*Image, error) {
+	if err := os.Mkdir(entry, 0o755); err != nil {
+		return nil, err
+	}
 	logFile, err := os.Create(filepath.Join(entry, "build.log"))
 	if err != nil {
 		return nil, err
 	}
 	defer logFile.Close()
-	m := kbuild{b: b, src: src, out: out, log: logFile}
+	b, src, out := m.b, m.src, m.out
+	m.log, m.objects = logFile, 0
 	b.opts.Progress.Stage("configuring")
 	if err := m.configure(ctx); err != nil {
 		return nil, err
@@ -460,12 +478,12 @@ func (b *builder) compile(ctx context.Context, tmp, tree, base string, s source)
 		Config:  short(sum[:]),
 		CC:      b.cc,
 		Objects: m.objects,
+		Path:    filepath.Join(entry, "bzImage"),
 	}
-	bzImage := filepath.Join(entry, "bzImage")
-	if im.SHA256, err = fileHash(bzImage); err != nil {
+	if im.SHA256, err = fileHash(im.Path); err != nil {
 		return nil, err
 	}
-	info, err := os.Stat(bzImage)
+	info, err := os.Stat(im.Path)
 	if err != nil {
 		return nil, err
 	}
