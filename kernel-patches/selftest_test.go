@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"text/tabwriter"
 	"time"
 
 	"wqfan/bench/guest"
@@ -58,6 +59,9 @@ func TestKUnit(t *testing.T) {
 	boot(t, guesttest.Options{Kernel: im.Path, Run: "^TestGuestKUnit$", FS: []string{"ext4"}})
 }
 
+// racesTable is what TestDebug found out, beside the patches.
+const racesTable = "races.txt"
+
 // Nothing that the kernel can find out about itself goes wrong, however long the
 // races last.
 func TestDebug(t *testing.T) {
@@ -66,15 +70,35 @@ func TestDebug(t *testing.T) {
 	}
 	im := image(t, kernel.Options{Variant: "debug"})
 	tests := compile(t, im)
+	var table bytes.Buffer
+	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "make races RACETIME=%s\nLinux %s, %s, %d patches\n\n", *races, im.Release, im.Base, len(im.Patches))
+	fmt.Fprintln(w, "CPUs\tprogram/filesystem\ttests\tseconds\tresult")
 	for _, cpus := range []int{1, 4} {
-		t.Run(fmt.Sprintf("cpus=%d", cpus), func(t *testing.T) {
+		reported := "no report from the kernel"
+		if !t.Run(fmt.Sprintf("cpus=%d", cpus), func(t *testing.T) {
 			const number, filesystems = 8, 2
 			boot(t, guesttest.Options{
 				Kernel: im.Path, Run: "^TestGuest", CPUs: cpus, MemMiB: 1024, Files: tests,
 				Env:     map[string]string{"FSERROR_RACE_MS": fmt.Sprint(races.Milliseconds())},
 				Timeout: 30*time.Minute + number*filesystems*2**races,
+				Say: func(_ string, lines []string) {
+					for _, l := range lines {
+						if _, l, ok := strings.Cut(l, ": program: "); ok {
+							fmt.Fprintf(w, "%d\t%s\n", cpus, strings.ReplaceAll(l, " ", "\t"))
+						}
+					}
+				},
 			})
-		})
+		}) {
+			reported = "FAILED"
+		}
+		fmt.Fprintf(w, "%d\tall\t\t\t%s\n", cpus, reported)
+	}
+	w.Flush()
+	t.Logf("\n%s", table.String())
+	if err := os.WriteFile(racesTable, table.Bytes(), 0o666); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -151,15 +175,19 @@ func TestGuestSelftests(t *testing.T) {
 	}
 	for _, program := range programs {
 		for _, dir := range mounts {
-			t.Run(filepath.Base(program)+"/"+filepath.Base(dir), func(t *testing.T) {
+			name, tests, start, result := filepath.Base(program)+"/"+filepath.Base(dir), 0, time.Now(), "pass"
+			if !t.Run(name, func(t *testing.T) {
 				cmd := exec.CommandContext(t.Context(), program)
 				cmd.Env = append(os.Environ(), "FSERROR_TEST_DIR="+dir, "FSERROR_SCRATCH_DEV="+device)
 				out, err := cmd.CombinedOutput()
-				report(t, out)
+				tests = report(t, out)
 				if err != nil {
 					t.Errorf("%v: %v\n%s", cmd, err, out)
 				}
-			})
+			}) {
+				result = "FAIL"
+			}
+			t.Logf("program: %s %d %.0f %s", name, tests, time.Since(start).Seconds(), result)
 		}
 	}
 }
@@ -181,8 +209,9 @@ func TestGuestKUnit(t *testing.T) {
 // suites are indented less than those of their tests.
 var verdict = regexp.MustCompile(`(?m)^\s*(not )?ok \d+ (?:- )?(\S+)(?:.*# (SKIP.*))?`)
 
-// report makes subtests of KTAP; none of them may be skipped but one.
-func report(t *testing.T, ktap []byte) {
+// report makes subtests of KTAP, and returns their number; none of them may be
+// skipped but one.
+func report(t *testing.T, ktap []byte) int {
 	t.Helper()
 	results := verdict.FindAllSubmatch(ktap, -1)
 	for _, m := range results {
@@ -198,4 +227,5 @@ func report(t *testing.T, ktap []byte) {
 	if len(results) == 0 || t.Failed() {
 		t.Errorf("%d results:\n%s", len(results), bytes.TrimSpace(ktap))
 	}
+	return len(results)
 }

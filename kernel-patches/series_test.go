@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"text/tabwriter"
@@ -102,65 +103,87 @@ func TestShown(t *testing.T) {
 	}
 }
 
-var series = flag.Bool("series", false, "build the kernels before and with each patch, and look for what it is for")
+var series = flag.Bool("series", false, "build the kernel of each patch, and look before it and with it for what it is for")
 
 // seriesTable is what TestSeries found out, beside the patches.
 const seriesTable = "series.txt"
 
-// What a patch is for is not there before it. This builds some two dozen kernels.
+// The series is bisectable, and what a patch is for is not there before it: each
+// kernel on the way is built without a warning, boots, and is to those who watch
+// keys what it was.
 func TestSeries(t *testing.T) {
 	if !*series {
-		t.Skip("builds many kernels: make series-test")
+		t.Skip("builds a kernel for each patch: make series-test")
 	}
-	all := names(t)
-	whole := compile(t, build(t, len(all)))
+	// Those who watch keys are to see no difference on the way.
+	keys := find(compile(t, image(t, kernel.Options{})), "watch_queue_test")
+	var images []*kernel.Image
 	var table bytes.Buffer
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "patch\tbefore\twith\tby")
-	for i, name := range all {
-		n := i + 1
-		shows, none := lookup(t, name)
-		name = strings.TrimSuffix(name, ".patch")
-		if shows == "" {
-			fmt.Fprintf(w, "%s\t-\t-\t%s\n", name, none)
-			continue
+	fmt.Fprintln(w, "patch\tW=1\tboots\tbefore\twith\tby")
+	rows := make([]string, len(names(t)))
+	var waiting []int // for a program, which comes with a later patch
+	o := kernel.Options{Progress: kernel.NewProgress(os.Stderr)}
+	for im, err := range kernel.Walk(t.Context(), o) {
+		if err != nil {
+			t.Fatal(err)
 		}
-		t.Run(name, func(t *testing.T) {
+		n := len(images)
+		images = append(images, im)
+		if n == 0 {
+			continue // stock: TestOldUsers
+		}
+		name := strings.TrimSuffix(im.Patches[n-1], ".patch")
+		tests := compile(t, im)
+		clean := "clean"
+		if len(im.W1) > 0 {
+			clean = "warns"
+			t.Errorf("%s: %s", name, strings.Join(im.W1, "\n"))
+		}
+		passed := "fail"
+		if t.Run(name+"/boots", func(t *testing.T) {
+			boot(t, guesttest.Options{
+				Kernel: im.Path, Run: "^TestGuestSelftests$", CPUs: 1 + n%2, Files: keys,
+				FS:  []string{[]string{"ext4", "xfs"}[n%2]},
+				Env: map[string]string{skippable: "watch_queue.counts"},
+			})
+		}) {
+			passed = "pass"
+		}
+		rows[n-1] = fmt.Sprintf("%s\t%s\t%s", name, clean, passed)
+		waiting = slices.DeleteFunc(append(waiting, n), func(n int) bool {
+			name, _, _ := strings.Cut(rows[n-1], "\t")
+			shows, none := lookup(t, name)
+			if shows == "" {
+				rows[n-1] += "\t-\t-\t" + none
+				return true
+			}
 			program, test, _ := strings.Cut(shows, " ")
-			with := build(t, n)
-			// As it was with the patch: later patches change what it expects.
-			bin := find(compile(t, with), program)
-			if bin == nil { // it came later, with the first tests or the last ones
-				bin = find(compile(t, build(t, max(n, 9))), program)
-			}
+			bin := find(tests, program)
 			if bin == nil {
-				bin = find(whole, program)
+				return false
 			}
-			before, after := try(t, build(t, n-1), bin, test), try(t, with, bin, test)
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", name, before, after, shows)
-			if before == "ok" || after != "ok" {
-				t.Errorf("%s: %s before, %s with the patch", shows, before, after)
-			}
+			t.Run(name, func(t *testing.T) {
+				before, with := try(t, images[n-1], bin, test), try(t, images[n], bin, test)
+				rows[n-1] += fmt.Sprintf("\t%s\t%s\t%s", before, with, shows)
+				if before == "ok" || with != "ok" {
+					t.Errorf("%s: %s before, %s with the patch", shows, before, with)
+				}
+			})
+			return true
 		})
 	}
+	for _, row := range rows {
+		fmt.Fprintln(w, row)
+	}
 	w.Flush()
+	t.Logf("\n%s", table.String())
+	if len(waiting) > 0 {
+		t.Errorf("no program has the tests of the patches %v", waiting)
+	}
 	if err := os.WriteFile(seriesTable, table.Bytes(), 0o666); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// build makes the kernel with the first n patches, 0 being stock.
-func build(t *testing.T, n int) *kernel.Image {
-	t.Helper()
-	o := kernel.Options{Upto: n, Progress: kernel.NewProgress(os.Stderr)}
-	if n == 0 {
-		o.Variant = "stock"
-	}
-	im, err := kernel.Build(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return im
 }
 
 func find(tests []guest.File, program string) []guest.File {
