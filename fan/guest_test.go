@@ -25,6 +25,8 @@ func TestPatched(t *testing.T) { inguest.Patched(t, "^Test(Kernel|Guest)") }
 
 func TestStock(t *testing.T) { inguest.Stock(t, "^TestKernel") }
 
+func TestBesideC(t *testing.T) { inguest.BesideC(t, "testdata/decode.c") }
+
 // The event of an inode has the handle that name_to_handle_at(2) gives, and the
 // inode and the generation in it.
 func TestGuestInode(t *testing.T) {

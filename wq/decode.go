@@ -5,6 +5,7 @@ package wq
 import (
 	"encoding/binary"
 	"fmt"
+	"runtime"
 
 	"wqfan/fserr"
 )
@@ -41,10 +42,12 @@ func Decode(b []byte, e *fserr.Event) (int, error) {
 	}
 	b = b[:n:n]
 	e.Watch = uint8(info & infoID >> infoIDShift)
-	e.Has = fserr.HasWatch
-	switch t := recordType(b); {
-	case t == TypeFSError:
+	t := recordType(b)
+	if t == TypeFSError {
 		return n, decodeFSError(b, info, e)
+	}
+	e.Has = fserr.HasWatch
+	switch {
 	case t == TypeChain:
 		return n, decodePart(b, e)
 	case t == TypeMeta && b[offSubtype] == metaLoss:
@@ -71,7 +74,7 @@ func decodeFSError(b []byte, info uint32, e *fserr.Event) error {
 	e.Time = int64(native.Uint64(b[offTime:]))
 	e.Errno = fserr.Errno(native.Uint32(b[offError:]))
 	e.FSID = fserr.FSID{native.Uint32(b[offFSID:]), native.Uint32(b[offFSID+4:])}
-	has := e.Has | fserr.HasClass | fserr.HasSeq | fserr.HasTime | fserr.HasErrno | fserr.HasFSID
+	has := fserr.HasWatch | fserr.HasClass | fserr.HasSeq | fserr.HasTime | fserr.HasErrno | fserr.HasFSID
 	if info&fsErrorInfoInode != 0 {
 		e.Ino = native.Uint64(b[offIno:])
 		e.Gen = native.Uint32(b[offGen:])
@@ -181,7 +184,8 @@ func recordType(b []byte) uint32 {
 	return w & 0xffffff
 }
 
-var bigEndian = native.Uint16([]byte{0, 1}) == 1
+// bigEndian is native's order as a constant: each record asks for it.
+const bigEndian = runtime.GOARCH == "s390x" || runtime.GOARCH == "ppc64" || runtime.GOARCH == "mips" || runtime.GOARCH == "mips64"
 
 // KeyChange is what happened to a key: enum key_notification_subtype,
 // linux/watch_queue.h.

@@ -291,7 +291,8 @@ func TestDecodeAllocatesNothing(t *testing.T) { golden.AllocatesNothing(t, Decod
 
 func BenchmarkDecode(b *testing.B) { golden.Bench(b, Decode, benchmarks()) }
 
-// DESIGN.md wants at most 1.05 times a bare C loop.
 func BenchmarkBesideC(b *testing.B) {
 	golden.BesideC(b, Decode, "testdata/decode.c", benchmarks()[:2])
 }
+
+func TestInstructionsBesideC(t *testing.T) { golden.InstructionsBesideC(t, Decode, benchmarks()[:2]) }

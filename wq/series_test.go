@@ -20,7 +20,7 @@ import (
 
 // Losses come first, have a count for each watch, and add up.
 func TestGuestLossCount(t *testing.T) {
-	inguest.Series(t)
+	inguest.WholeSeries(t)
 	q := open(t, wq.Config{Notes: 32, LossCount: true})
 	dirs := []string{os.Getenv(inguest.EXT4Env), os.Getenv(inguest.XFSEnv)}
 	var roots []*os.File
@@ -74,6 +74,7 @@ func TestGuestLossCount(t *testing.T) {
 
 // A loss on an empty queue is counted too.
 func TestGuestLossCountUnsized(t *testing.T) {
+	inguest.WholeSeries(t)
 	inguest.EachFS(t, 1, func(t *testing.T, dir string, files []*os.File) {
 		q := open(t, wq.Config{Notes: wq.Unsized, LossCount: true})
 		watch(t, q, dir, 4, wq.Direct)
@@ -86,6 +87,7 @@ func TestGuestLossCountUnsized(t *testing.T) {
 
 // Queues can be longer than mainline's.
 func TestGuestManyNotes(t *testing.T) {
+	inguest.WholeSeries(t)
 	eachPoint(t, 1, func(t *testing.T, at wq.Point, dir string, files []*os.File) {
 		q := open(t, wq.Config{Notes: 4000}) // 125 pages
 		watch(t, q, dir, 1, at)
@@ -100,6 +102,7 @@ func TestGuestManyNotes(t *testing.T) {
 }
 
 func TestGuestFSFilter(t *testing.T) {
+	inguest.WholeSeries(t)
 	eachPoint(t, 2, func(t *testing.T, at wq.Point, dir string, files []*os.File) {
 		q := open(t, wq.Config{})
 		watch(t, q, dir, 2, at)
@@ -138,6 +141,7 @@ func TestGuestFSFilter(t *testing.T) {
 
 // A flood of one class cannot push out another that has a reserve.
 func TestGuestReserve(t *testing.T) {
+	inguest.WholeSeries(t)
 	eachPoint(t, 1, func(t *testing.T, at wq.Point, dir string, files []*os.File) {
 		q := open(t, wq.Config{Notes: 64, LossCount: true})
 		watch(t, q, dir, 1, at)
@@ -201,6 +205,7 @@ func chained(t *testing.T, events []fserr.Event, n int) (whole int, broken []str
 
 // Records of all lengths arrive whole when there is room.
 func TestGuestChains(t *testing.T) {
+	inguest.WholeSeries(t)
 	eachPoint(t, 1, func(t *testing.T, at wq.Point, dir string, files []*os.File) {
 		for _, whole := range []bool{false, true} {
 			q := open(t, wq.Config{ChainWhole: whole})
@@ -221,6 +226,7 @@ func TestGuestChains(t *testing.T) {
 // When the queue is full, independent parts make broken chains, and all or
 // nothing makes none. The counters of both say what became of each.
 func TestGuestChainPolicies(t *testing.T) {
+	inguest.WholeSeries(t)
 	eachPoint(t, 1, func(t *testing.T, at wq.Point, dir string, files []*os.File) {
 		const blob, parts, n = 1000, 10, 20 // 11 notes each, into 32
 		for _, test := range []struct {
@@ -259,6 +265,7 @@ func TestGuestChainPolicies(t *testing.T) {
 
 // Where an error was noticed is for those who may know.
 func TestGuestLocation(t *testing.T) {
+	inguest.WholeSeries(t)
 	inguest.EachFS(t, 1, func(t *testing.T, dir string, files []*os.File) {
 		for _, at := range []wq.Point{wq.Direct, wq.Deferred} {
 			q := open(t, wq.Config{})
@@ -297,6 +304,7 @@ func TestGuestLocation(t *testing.T) {
 // A process without privileges is told of the errors of the file that it holds
 // open, and of nothing else.
 func TestGuestFile(t *testing.T) {
+	inguest.WholeSeries(t)
 	if file := inguest.IsNobody(); file != nil {
 		holdFile(t, file)
 		return
@@ -351,6 +359,7 @@ func holdFile(t *testing.T, file *os.File) {
 
 // A file must be open for more than its name.
 func TestGuestFileRefusals(t *testing.T) {
+	inguest.WholeSeries(t)
 	inguest.EachFS(t, 1, func(t *testing.T, dir string, files []*os.File) {
 		fd, err := unix.Open(files[0].Name(), unix.O_PATH|unix.O_CLOEXEC, 0)
 		if err != nil {
@@ -366,7 +375,7 @@ func TestGuestFileRefusals(t *testing.T) {
 
 // Real errors come with what ext4 and XFS say of them in their own terms.
 func TestGuestRecord(t *testing.T) {
-	inguest.Series(t)
+	inguest.WholeSeries(t)
 	for _, at := range []wq.Point{wq.Direct, wq.Deferred} {
 		t.Run("ext4/"+at.String(), func(t *testing.T) {
 			name, ino := inguest.Break(t, "ext4")

@@ -99,13 +99,13 @@ func compile(t *testing.T, headers, exprs []string) (string, error) {
 	return bin, cc(t, bin, file)
 }
 
-// Program compiles a C program, optimised and with the same headers, and returns
-// its name.
+// Program compiles a C program, optimised, static and with the same headers, and
+// returns its name.
 func Program(t testing.TB, source string) string {
 	t.Helper()
 	need.Programs(t, "cc")
 	bin := filepath.Join(t.TempDir(), "program")
-	if err := cc(t, bin, "-O2", source); err != nil {
+	if err := cc(t, bin, "-O2", "-static", source); err != nil {
 		t.Fatal(err)
 	}
 	return bin

@@ -16,6 +16,9 @@ import (
 	"wqfan/bench/guest"
 	"wqfan/bench/guest/guesttest"
 	"wqfan/bench/kernel"
+	"wqfan/bench/result"
+	"wqfan/internal/clayout"
+	"wqfan/internal/golden"
 	"wqfan/internal/need"
 )
 
@@ -42,18 +45,19 @@ func Base(t *testing.T, pattern string) { run(t, "base", 1, pattern) }
 // Stock runs them on the same kernel without the series.
 func Stock(t *testing.T, pattern string) { run(t, "stock", 1, pattern) }
 
+// BesideC runs TestInstructionsBesideC in a guest that counts instructions, beside
+// a C program that is made of source.
+func BesideC(t *testing.T, source string) {
+	im := image(t, "patched")
+	guesttest.Run(t, guesttest.Options{
+		Kernel: im.Path, Mode: result.ICount, Run: "^TestInstructionsBesideC$", FS: []string{"ext4"},
+		Files: []guest.File{{Path: golden.GuestProgram, Host: clayout.Program(t, source)}},
+	})
+}
+
 func run(t *testing.T, variant string, cpus int, pattern string) {
 	t.Helper()
-	if need.InGuest() {
-		t.Skip("this is the host's side of the test")
-	}
-	if testing.Short() {
-		t.Skip("boots a guest")
-	}
-	im, err := kernel.Find(t.Context(), kernel.Options{Variant: variant})
-	if err != nil {
-		need.Missing(t, "needs the %s kernel: %v", variant, err)
-	}
+	im := image(t, variant)
 	guesttest.Run(t, guesttest.Options{
 		Kernel: im.Path,
 		Run:    pattern,
@@ -68,12 +72,38 @@ func run(t *testing.T, variant string, cpus int, pattern string) {
 	})
 }
 
+// image finds a built kernel.
+func image(t *testing.T, variant string) *kernel.Image {
+	t.Helper()
+	if need.InGuest() {
+		t.Skip("this is the host's side of the test")
+	}
+	if testing.Short() {
+		t.Skip("boots a guest")
+	}
+	im, err := kernel.Find(t.Context(), kernel.Options{Variant: variant})
+	if err != nil {
+		need.Missing(t, "needs the %s kernel: %v", variant, err)
+	}
+	return im
+}
+
 // Series skips a test in a guest whose kernel lacks the series.
 func Series(t testing.TB) {
 	t.Helper()
 	need.Guest(t)
 	if os.Getenv(VariantEnv) == "stock" {
 		t.Skip("needs a kernel with the series, this one is stock")
+	}
+}
+
+// WholeSeries skips a test in a guest whose kernel has only the patches that leave
+// the queue as mainline has it, or none.
+func WholeSeries(t testing.TB) {
+	t.Helper()
+	need.Guest(t)
+	if v := os.Getenv(VariantEnv); v != "patched" {
+		t.Skipf("needs a kernel with the whole series, this one is %s", v)
 	}
 }
 
