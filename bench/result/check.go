@@ -79,6 +79,9 @@ func check(r *Run) error {
 }
 
 func checkHeader(r *Run) error {
+	if r.Complete && len(r.Cells) < r.Planned {
+		return invalid("complete", "true, with %d cells of %d", len(r.Cells), r.Planned)
+	}
 	return checkCounts("", []count{{"planned", r.Planned}, {"host.cpus", r.Host.CPUs}})
 }
 

@@ -455,6 +455,7 @@ func TestParse(t *testing.T) {
 		{"boot cpus", `"mode":"tcg"`, `"mode":"tcg","cpus":-1`, `run.json: boots[0].cpus: -1: a count is not negative`},
 		{"boot memory", `"mode":"tcg"`, `"mode":"tcg","mem_mib":-1`, `run.json: boots[0].mem_mib: -1: a count is not negative`},
 		{"boot time", `"mode":"tcg"`, `"mode":"tcg","wall_s":-1`, `run.json: boots[0].wall_s: -1: a duration is not negative`},
+		{"complete", `"schema":1`, `"schema":1,"planned":9,"complete":true`, `run.json: complete: true, with 1 cells of 9`},
 		{"planned", `"schema":1`, `"schema":1,"planned":-1`, `run.json: planned: -1: a count is not negative`},
 		{"host cpus", `"schema":1`, `"schema":1,"host":{"cpus":-1}`, `run.json: host.cpus: -1: a count is not negative`},
 		{"cell cpus", `"id":"c"`, `"id":"c","cpus":-2`, `run.json: cells[0].cpus: -2: a count is not negative`},

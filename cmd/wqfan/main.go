@@ -18,6 +18,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
+	"unicode"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/sys/unix"
@@ -80,7 +82,7 @@ func (u usageError) Unwrap() error { return u.error }
 // fail says what went wrong, with what the guest said around it, and ends with
 // the status that stands for it.
 func fail(err error) {
-	fmt.Fprintf(os.Stderr, "wqfan: %v\n", err)
+	fmt.Fprintf(os.Stderr, "wqfan: %s\n", harmless(err.Error()))
 	var g *guest.Error
 	if errors.As(err, &g) && len(g.Context) > 0 {
 		fmt.Fprintln(os.Stderr, g.Detail())
@@ -89,6 +91,17 @@ func fail(err error) {
 		os.Exit(guest.ExitUsage)
 	}
 	os.Exit(guest.ExitStatus(err))
+}
+
+// harmless is s without what a terminal obeys: an error may quote a record that
+// came from elsewhere.
+func harmless(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }
 
 // inGuest is the driver as the guest's init runs it.

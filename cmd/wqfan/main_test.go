@@ -74,3 +74,16 @@ func record(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(r.Write(ts.MkAbs(args[0])))
 }
+
+// An error quotes records that came from elsewhere: none of it is a command to
+// the terminal.
+func TestHarmless(t *testing.T) {
+	for in, want := range map[string]string{
+		"another machine: \x1b[2J\u009b1m\r\x00": "another machine: \ufffd[2J\ufffd1m\ufffd\ufffd",
+		"two\n\tlines, grün":                     "two\n\tlines, grün",
+	} {
+		if got := harmless(in); got != want {
+			t.Errorf("harmless(%q) = %q, not %q", in, got, want)
+		}
+	}
+}
