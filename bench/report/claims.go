@@ -62,15 +62,23 @@ type finding struct {
 	short     string // the numbers in a line; "" where there are none
 	text      string // the numbers with what they stand for
 	figure    string // name of the plot that shows it
+	boots     int    // the fewest that are behind a number
 }
 
-// says is the verdict in words.
+// says is the verdict in words. A few boots are observations, and no sample.
 func (f finding) says() string {
+	s := string(f.verdict)
 	if f.verdict == onlyIf {
-		return string(f.verdict) + " " + f.condition
+		s += " " + f.condition
 	}
-	return string(f.verdict)
+	if f.boots > 0 && f.boots < manyBoots && (f.verdict == holds || f.verdict == fails || f.verdict == onlyIf) {
+		s += fmt.Sprintf(" (n=%d)", f.boots)
+	}
+	return s
 }
+
+// manyBoots is from how many boots on a verdict rests on intervals.
+const manyBoots = 10
 
 func notMeasured(*data) finding {
 	return finding{verdict: unknown, text: "No cell of this run bears on it."}
@@ -113,19 +121,27 @@ func timedAt(gs []*group) []*group {
 // pair is one number for fanotify and one for watch_queue.
 type pair struct {
 	fan, wq     float64
+	base        float64 // fanotify on the kernel base; 0 where that is fan, or was not measured
 	wqArm, unit string
 	where       place
 }
 
-// costs compares what a report costs its context while the queue has room.
-func (d *data) costs() (pair, bool) {
-	gs := timedAt(filter(d.groups[overflow], func(g *group) bool { return g.p50(reportCost).N > 0 }))
+// costs compares, at each place, what a report costs its context while the
+// queue has room.
+func (d *data) costs() (out []pair) {
+	gs := filter(d.groups[overflow], func(g *group) bool { return slices.Contains(timed, g.mode) && g.p50(reportCost).N > 0 })
 	arm := prototype(gs)
-	f, w := roomy(yardstick(gs, arm)), roomy(ofArm(gs, arm))
-	if f == nil || w == nil {
-		return pair{}, false
+	for _, p := range places(gs) {
+		here := at(gs, p)
+		if f, w := roomy(yardstick(here, arm)), roomy(ofArm(here, arm)); f != nil && w != nil {
+			c := pair{fan: f.p50(reportCost).Value, wq: w.p50(reportCost).Value, wqArm: arm, unit: f.mode.Unit(), where: f.place}
+			if b := roomy(ofArm(here, mainFan+onKernel+"base")); b != nil && b != f {
+				c.base = b.p50(reportCost).Value
+			}
+			out = append(out, c)
+		}
 	}
-	return pair{f.p50(reportCost).Value, w.p50(reportCost).Value, arm, f.mode.Unit(), f.place}, true
+	return out
 }
 
 // ways compares the medians from the time an error was due until it was read.
@@ -140,37 +156,81 @@ func (d *data) ways() (pair, bool) {
 	if len(w) == 0 {
 		return pair{}, false
 	}
-	return pair{f[0].p50(readTime).Value, w[0].p50(readTime).Value, arm, f[0].mode.Unit(), f[0].place}, true
+	return pair{fan: f[0].p50(readTime).Value, wq: w[0].p50(readTime).Value, wqArm: arm, unit: f[0].mode.Unit(), where: f[0].place}, true
+}
+
+// worker says how much of the way by fserror's worker is the worker's: the same
+// queue, on the same kernel, is posted to from it and from where the error
+// happens.
+func (d *data) worker() string {
+	gs := timedAt(filter(d.groups[latency], func(g *group) bool { return g.p50(readTime).N > 0 }))
+	late, direct := ofArm(gs, "wq-base-worker"), ofArm(gs, "wq-base")
+	if len(late) == 0 || len(direct) == 0 || late[0].point != direct[0].point {
+		return ""
+	}
+	fan := yardstick(gs, "wq-base")
+	if len(fan) == 0 {
+		return ""
+	}
+	p50 := func(gs []*group) float64 { return gs[0].p50(readTime).Value }
+	s := fmt.Sprintf("fanotify is told by fserror's worker, which is not the channel's: on the kernel base %s takes %s and wq-base, posted directly, %s; "+
+		"wq-base-worker, the same queue posted from that worker, takes %s.", mainFan, figures3(p50(fan)), figures3(p50(direct)), figures3(p50(late)))
+	if direct[0].cpus == 1 {
+		s += " On one CPU the worker also waits until the injecting thread sleeps."
+	}
+	return s
 }
 
 func (p pair) String() string {
-	return fmt.Sprintf("%s %s, %s %s", mainFan, figures3(p.fan), p.wqArm, figures3(p.wq))
+	s := fmt.Sprintf("%s %s", mainFan, figures3(p.fan))
+	if p.base > 0 {
+		s += fmt.Sprintf(" (%s on base)", figures3(p.base))
+	}
+	return fmt.Sprintf("%s, %s %s", s, p.wqArm, figures3(p.wq))
+}
+
+// dearer says that the context that hit the error pays more for watch_queue
+// than for fanotify on either kernel.
+func (p pair) dearer() bool {
+	least := p.fan
+	if p.base > 0 {
+		least = min(least, p.base)
+	}
+	return p.wq > least*(1+noise)
 }
 
 func submission(d *data) finding {
-	cost, ok := d.costs()
+	costs := d.costs()
 	way, timed := d.ways()
 	switch {
-	case ok && timed:
+	case len(costs) > 0 && timed:
 	case len(d.groups[overflow])+len(d.groups[latency]) > 0 && len(timedAt(slices.Concat(d.groups[overflow], d.groups[latency]))) == 0:
 		return finding{verdict: noneHere, text: "All cells of this run are of emulated CPUs, whose times are not hardware's."}
 	default:
 		return notMeasured(d)
 	}
+	var each, dear, cheap []string
+	for _, c := range costs {
+		each = append(each, fmt.Sprintf("%s: %v", c.where.fs, c))
+		if c.dearer() {
+			dear = append(dear, c.where.fs)
+		} else {
+			cheap = append(cheap, c.where.fs)
+		}
+	}
 	f := finding{
-		short:  fmt.Sprintf("report costs %v; read after %v (%s)", cost, way, cost.unit),
+		short:  fmt.Sprintf("report costs on %s; read after %v (%s)", strings.Join(each, "; on "), way, way.unit),
 		figure: "latency-" + string(way.where.mode),
-		text: fmt.Sprintf("On %v the median report costs the context that hit the error %s %s with fan and %s with %s. "+
-			"From the moment an error is due until it is read it takes %s with fan and %s with %s. "+
-			"A report through fan leaves the context early because fserror's worker does the rest; %s posts in it. "+
-			"That fserror allocates its event and schedules its work item is in the cost of every arm for which it does so.",
-			cost.where, figures3(cost.fan), cost.unit, figures3(cost.wq), cost.wqArm, figures3(way.fan), figures3(way.wq), way.wqArm, cost.wqArm),
+		text: fmt.Sprintf("The median report costs the context that hit the error, in %s, on %s. From the moment an error is due until it is read it takes %s with fan and %s with %s on %v. %s",
+			way.unit, strings.Join(each, "; on "), figures3(way.fan), figures3(way.wq), way.wqArm, way.where, d.worker()),
 	}
 	switch {
 	case way.wq >= way.fan:
 		f.verdict = fails
-	case cost.wq <= cost.fan:
+	case len(dear) == 0:
 		f.verdict = holds
+	case len(cheap) > 0:
+		f.verdict, f.condition = onlyIf, fmt.Sprintf("the filesystem is %s; on %s the context that hit the error pays more", strings.Join(cheap, ", "), strings.Join(dear, ", "))
 	default:
 		f.verdict, f.condition = onlyIf, "the whole way to the reader counts: the context that hit the error pays more"
 	}
@@ -375,19 +435,22 @@ func pipe(d *data) finding {
 	}
 	if !slices.ContainsFunc(lat, func(g *group) bool { return !g.inDetail() }) {
 		bursts := filled(ofArm(d.groups[overflow], arm), false)
-		var most string
+		var most, least string // what fits, and what does not
 		if len(bursts) > 0 {
-			q := bursts[0].queue
-			most = upTo(ofQueue(at(bursts, bursts[0].place), q), (*group).lossless, func(g *group) string { return count(g.burst) })
+			series := ofQueue(at(bursts, bursts[0].place), bursts[0].queue)
+			most = upTo(series, (*group).lossless, func(g *group) string { return count(g.burst) })
+			if i := slices.IndexFunc(series, func(g *group) bool { return !g.lossless() }); i >= 0 {
+				least = count(series[i].burst)
+			}
 		}
 		rates := timedAt(swept(ofArm(d.groups[loss], arm)))
 		f := finding{verdict: holds, figure: "kept", text: fmt.Sprintf("One reader of %s watched whole filesystems. Of single errors at a pace, over %s, it was told of each one in detail, with the inode.",
 			arm, plural(uint64(len(lat)), "cell", "cells"))}
 		f.short = "every single error in detail"
 		if most != "" && !strings.HasPrefix(most, "≥") {
-			f.verdict, f.condition = onlyIf, fmt.Sprintf("bursts that nobody reads fit the ring: %s of those tried, not more", most)
-			f.short += "; unread bursts up to " + most
-			f.text += fmt.Sprintf(" Unread, its ring of %v took bursts up to %s.", bursts[0].queue, most)
+			f.verdict, f.condition = onlyIf, fmt.Sprintf("bursts that nobody reads fit the ring: of those tried %s did, %s did not", most, least)
+			f.short += fmt.Sprintf("; the longest burst that fits is between %s and %s", most, least)
+			f.text += fmt.Sprintf(" Unread, its ring of %v took a burst of %s, and not one of %s.", bursts[0].queue, most, least)
 		}
 		if len(rates) > 0 {
 			top := rateUpTo(rates, (*group).lossless)
@@ -401,7 +464,7 @@ func pipe(d *data) finding {
 
 func oneFormat(d *data) finding {
 	gs := d.groups[corruption]
-	generic, special := map[string][]string{}, map[string][]string{} // filesystems by arm
+	generic, named, blob := map[string][]string{}, map[string][]string{}, map[string][]string{} // filesystems by arm
 	for _, g := range gs {
 		for i := range g.cells {
 			c := &g.cells[i]
@@ -409,8 +472,13 @@ func oneFormat(d *data) finding {
 				continue
 			}
 			generic[g.arm] = append(generic[g.arm], g.fs)
-			if slices.ContainsFunc(c.Events, func(e string) bool { return strings.Contains(e, " magic=") }) {
-				special[g.arm] = append(special[g.arm], g.fs)
+			for _, has := range []struct {
+				field string
+				in    map[string][]string
+			}{{" magic=", named}, {" record=", blob}} {
+				if slices.ContainsFunc(c.Events, func(e string) bool { return strings.Contains(e, has.field) }) {
+					has.in[g.arm] = append(has.in[g.arm], g.fs)
+				}
 			}
 		}
 	}
@@ -422,9 +490,21 @@ func oneFormat(d *data) finding {
 		}
 		return arms, fs
 	}
-	if arms, fs := several(special); len(arms) > 0 {
-		return finding{verdict: holds, short: fmt.Sprintf("%s, each with its magic number, through %s", strings.Join(fs, " and "), strings.Join(arms, ", ")),
-			text: fmt.Sprintf("Real faults on %s came through %s in one format; each record carried its filesystem's magic number.", strings.Join(fs, " and "), strings.Join(arms, ", "))}
+	if arms, fs := several(blob); len(arms) > 0 {
+		return finding{verdict: holds, short: fmt.Sprintf("%s, each with its magic number and its record, through %s", strings.Join(fs, " and "), strings.Join(arms, ", ")),
+			text: fmt.Sprintf("Real faults on %s came through %s in one format, each with its filesystem's magic number and record.", strings.Join(fs, " and "), strings.Join(arms, ", "))}
+	}
+	if arms, fs := several(named); len(arms) > 0 {
+		var with []string
+		for _, a := range arms {
+			with = append(with, blob[a]...)
+		}
+		with = slices.Compact(slices.Sorted(slices.Values(with)))
+		without := slices.DeleteFunc(slices.Clone(fs), func(s string) bool { return slices.Contains(with, s) })
+		f := finding{verdict: onlyIf, condition: fmt.Sprintf("a magic number without a blob counts, as on %s: only %s has a record of its own", strings.Join(without, ", "), cmp.Or(strings.Join(with, ", "), "none")),
+			short: fmt.Sprintf("%s, each with its magic number, through %s; a record of its own: %s only", strings.Join(fs, " and "), strings.Join(arms, ", "), cmp.Or(strings.Join(with, ", "), "none"))}
+		f.text = fmt.Sprintf("Real faults on %s came through %s in one format with the filesystem's magic number; the faults provoked on %s have no record of their own.", strings.Join(fs, " and "), strings.Join(arms, ", "), strings.Join(without, ", "))
+		return f
 	}
 	if arms, fs := several(generic); len(arms) > 0 {
 		return finding{verdict: onlyIf, condition: "what is common to filesystems is enough: no record carried a magic number and a blob",
@@ -463,8 +543,8 @@ func firstError(d *data) finding {
 		return f
 	}
 	g := slices.MinFunc(gs, order)
-	f.verdict, f.condition = onlyIf, "all errors of the flood are of one object: the others are a number"
-	f.short = fmt.Sprintf("of %s errors fan kept %s in detail, %s by count", count(g.burst), g.spread(detailed), g.spread(coalesced))
+	f.verdict = unknown
+	f.short = fmt.Sprintf("of %s errors of one object fan kept %s in detail, %s by count; errors of several were not measured", count(g.burst), g.spread(detailed), g.spread(coalesced))
 	f.text = fmt.Sprintf("Of a burst of %s errors on %v fan kept %s in detail: one record for each of fserror's workers that ran, with the first error of each. %s are known by count, which is exact as long as the group is not full.",
 		count(g.burst), g.place, g.spread(detailed), g.spread(coalesced))
 	return f
@@ -501,7 +581,22 @@ func either(d *data) finding {
 			count(f.burst), f.spread(detailed), f.spread(coalesced), percent(lost(f)), arm, w.spread(detailed), percent(lost(w)), figures3(way.fan), way.unit, figures3(way.wq), arm),
 		figure: fateName(f.place, false),
 	}
-	if f.spread(detailed) != w.spread(detailed) || lost(f) != lost(w) || differ(way.fan, way.wq) {
+	alike := func(f *group) bool { return f.spread(detailed) == w.spread(detailed) && lost(f) == lost(w) }
+	slower := differ(way.fan, way.wq)
+	fine := filter(ofArm(gs, "fan-detail"), func(g *group) bool { return g.burst == f.burst && g.queue == queuesOf(ofArm(gs, "fan-detail"))[0] })
+	if len(fine) > 0 {
+		g := fine[0]
+		out.short += fmt.Sprintf("; fan-detail %s in detail, %s %% lost", g.spread(detailed), percent(lost(g)))
+		out.text += fmt.Sprintf(" fan-detail, which does not merge, keeps %s of that burst in detail and loses %s %%.", g.spread(detailed), percent(lost(g)))
+	}
+	switch {
+	case alike(f) && !slower:
+	case len(fine) > 0 && alike(fine[0]):
+		out.verdict, out.condition = onlyIf, "both merge, or neither does: what is kept is the policy's doing, not the channel's"
+		if slower {
+			out.condition += "; the time to the reader still differs, by fserror's worker"
+		}
+	default:
 		out.verdict = fails
 	}
 	return out
@@ -517,7 +612,12 @@ func differ(a, b float64) bool { return a > b*(1+noise) || b > a*(1+noise) }
 func findings(d *data) []finding {
 	out := make([]finding, len(claims))
 	for i, c := range claims {
+		var gs []*group
+		for _, s := range strings.Fields(c.run) {
+			gs = append(gs, d.groups[s]...)
+		}
 		out[i] = c.judge(d)
+		out[i].boots, _ = boots(gs)
 	}
 	return out
 }

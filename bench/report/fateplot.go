@@ -62,7 +62,7 @@ func fateFigure(d *data, spot place, gs []*group, filled bool) *figure {
 		for i, bars := range columns[j] {
 			p := panel(a + ", queue " + bars.names())
 			if filled {
-				p = panel(a + ", " + bars.names())
+				p = panel(a + ", " + strings.ReplaceAll(bars.names(), " of ", "/"))
 			}
 			p.X.Label.Text = "errors in the burst"
 			p.Y.Label.Text = "share of the errors"
@@ -89,7 +89,7 @@ func fateFigure(d *data, spot place, gs []*group, filled bool) *figure {
 		},
 	}
 	if filled {
-		f.title = fmt.Sprintf("Fate of every error in a burst when other events had filled the queue: %v", spot)
+		f.title = fmt.Sprintf("Fate of every error in a burst, with places of the queue taken before: %v", spot)
 		f.alt = fmt.Sprintf("Stacked bars: the fate of every error against the size of the burst, on %v, for each channel, where other events had taken places of the queue.", spot)
 		f.notes[0] = strings.TrimSuffix(f.notes[0], ".") + "; taken: by other events, before."
 	}

@@ -59,6 +59,7 @@ func keptFigure(d *data, gs []*group) *figure {
 			p.X.Label.Text = "errors in the burst"
 			p.Y.Label.Text = "error records kept"
 			logAxis(&p.X, xs)
+			p.X.Tick.Marker = plot.TickerFunc(everySecondDecade)
 			logAxis(&p.Y, ys)
 			p.Y.Min = none * 0.7
 			p.Y.Max *= 5 // for the label of the highest line
@@ -112,11 +113,11 @@ func keptFigure(d *data, gs []*group) *figure {
 		alt:   "Log-log: the number of error records kept against the size of the burst, for each channel and queue size.",
 		notes: []string{
 			fmt.Sprintf("%s, %s. Queues that were empty before.", d.kernelNote(gs), sample(gs)),
-			"On the dotted line every error keeps a record of its own. One record of fan may count many errors.",
+			"On the dotted line every error keeps a record of its own. One record of fan may count many errors. Lines join the bursts that were tried; between them nothing was measured.",
 		},
 	}
 	if emulated := inMode(gs, result.TCG); len(emulated) > 0 {
-		f.notes = append(f.notes, modeNote(result.TCG))
+		f.notes = append(f.notes, modeNote(result.TCG)+" One boot of it has points and no lines.")
 	}
 	for k, fs := range filesystems {
 		f.legend = append(f.legend, entry{fs, func(c *draw.Canvas) {
@@ -124,6 +125,22 @@ func keptFigure(d *data, gs []*group) *figure {
 		}})
 	}
 	return f
+}
+
+// everySecondDecade labels so few ticks that they fit below a narrow panel.
+func everySecondDecade(lo, hi float64) []plot.Tick {
+	ticks := logTicks(lo, hi)
+	n := 0
+	for i := range ticks {
+		if ticks[i].Label == "" {
+			continue
+		}
+		if n%2 == 1 {
+			ticks[i].Label = " "
+		}
+		n++
+	}
+	return ticks
 }
 
 // fsGlyph returns markers that stay apart when one lies on the other.

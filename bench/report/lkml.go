@@ -5,6 +5,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -22,8 +23,7 @@ const lkmlWidth = 72
 func lkml(d *data) string {
 	d.notes = nil // those of report.md have other numbers
 	m := &mail{data: d}
-	m.line("Subject: fanotify or watch_queue for filesystem errors: measured on")
-	m.line(" %s", clip(d.kernels(), lkmlWidth-1))
+	m.line("Subject: fanotify or watch_queue for filesystem errors: measured")
 	m.line("")
 	m.para("In January and February 2021 linux-fsdevel weighed fanotify against watch_queue for filesystem errors [1][2]. " +
 		"The choice was made by argument. These are numbers for both, on one kernel, with each injected error accounted for.")
@@ -128,9 +128,12 @@ func (m *mail) machine() {
 	m.line("")
 	m.line("Channels:")
 	for _, a := range m.arms {
-		m.item(fmt.Sprintf("  %-14s ", clip(a, 14)), strings.Repeat(" ", 17), cmp.Or(styleOf(a).about, "-"))
+		m.item(fmt.Sprintf("  %-14s ", clip(a, 14)), strings.Repeat(" ", 17), cmp.Or(styleOf(a).about, "nobody watches"))
 	}
 	m.line("")
+	if slices.ContainsFunc(m.run.Boots, func(b result.Boot) bool { return b.Kernel.Variant == "base" }) {
+		m.para("The kernel base has the sources for errors and mainline's queues; patched has the whole series, and channels run there unless said otherwise.")
+	}
 }
 
 func (m *mail) verdicts() {
@@ -155,13 +158,13 @@ func (m *mail) burst() {
 	spot := places(gs)[0]
 	gs = at(gs, spot)
 	m.head("Burst that nobody reads: what is kept, and what is said of the rest")
-	m.para(fmt.Sprintf("%v, mode %s. Queue in records; \"taken\" by other events before. A loss is told when the stream says that something was lost.", spot, spot.mode))
+	m.para(fmt.Sprintf("%v, mode %s. Queue in records; 15/16: other events held 15 of its 16 places before the errors came. Detail, count: errors that have a record, or are only in the count of one. Told: lost, and afterwards a record was read that says so. Silent: lost after the last such record was read.", spot, spot.mode))
 	t := &textTable{heads: []string{"channel", "queue", "burst>", "detail>", "count>", "told>", "silent>", ""}}
 	for _, a := range armsOf(gs) {
 		for _, q := range queuesOf(ofArm(gs, a)) {
 			series := ofQueue(ofArm(gs, a), q)
 			g := series[len(series)-1]
-			t.add(a, strings.Replace(q.String(), " of ", "/", 1), count(g.burst), g.spread(detailed), g.spread(coalesced), g.spread(lostTold), g.spread(lostMute), m.mark(g))
+			t.add(a, strings.NewReplacer(" of ", "/", " taken", "").Replace(q.String()), count(g.burst), g.spread(detailed), g.spread(coalesced), g.spread(lostTold), g.spread(lostMute), m.mark(g))
 		}
 	}
 	m.WriteString(t.String())
@@ -200,15 +203,40 @@ func (m *mail) kept(gs []*group) {
 	}
 	m.line("Records kept, against errors in the burst, log-log (dots: all kept):")
 	m.line("")
-	var legend []string
-	for i, a := range armsOf(gs) {
-		letter := byte('a' + i%26)
-		legend = append(legend, fmt.Sprintf("%c %s", letter, clip(a, 20)))
-		mine := ofArm(gs, a)
+	// Channels that kept as many of each burst that both were given share a letter.
+	type curve struct {
+		arms []string
+		kept map[uint64]float64
+	}
+	var curves []curve
+	for _, a := range armsOf(gs) {
+		mine, kept := ofArm(gs, a), map[uint64]float64{}
 		for _, g := range ofQueue(mine, queuesOf(mine)[0]) {
 			if g.burst > 0 {
-				put(float64(g.burst), g.median(func(c *result.Cell) float64 { return float64(c.Reader.Records) }).Value, letter)
+				kept[g.burst] = g.median(func(c *result.Cell) float64 { return float64(c.Reader.Records) }).Value
 			}
+		}
+		i := slices.IndexFunc(curves, func(c curve) bool {
+			for n, v := range kept {
+				if w, ok := c.kept[n]; ok && w != v {
+					return false
+				}
+			}
+			return true
+		})
+		if i < 0 {
+			curves = append(curves, curve{kept: map[uint64]float64{}})
+			i = len(curves) - 1
+		}
+		curves[i].arms = append(curves[i].arms, a)
+		maps.Copy(curves[i].kept, kept)
+	}
+	var legend []string
+	for i, c := range curves {
+		letter := byte('a' + i%26)
+		legend = append(legend, fmt.Sprintf("%c: %s.", letter, strings.Join(c.arms, ", ")))
+		for n, v := range c.kept {
+			put(float64(n), v, letter)
 		}
 	}
 	for i, row := range grid {
@@ -225,7 +253,7 @@ func (m *mail) kept(gs []*group) {
 	}
 	m.line("%10s%s", "", axis)
 	m.line("")
-	m.item("  ", "  ", strings.Join(legend, "   ")+"   # several")
+	m.item("  ", "  ", strings.Join(legend, " ")+" #: several.")
 	m.line("")
 }
 
@@ -260,6 +288,26 @@ func (m *mail) costs() {
 	}
 	m.WriteString(t.String())
 	m.line("")
+	if text := m.worker(); text != "" {
+		m.para(text)
+	}
+	m.underLoad(p)
+}
+
+// underLoad shows how late errors are read that come at a steady rate.
+func (m *mail) underLoad(p place) {
+	gs := filter(swept(at(m.groups[loss], p)), func(g *group) bool { return g.hist(readTime) != nil })
+	if len(gs) == 0 {
+		return
+	}
+	rate, _ := spans(gs, (*group).asked)
+	m.para(fmt.Sprintf("The same while %s errors per second come (a second is 10^9 %s), the least that was tried, to a reader that is %s:", figures3(rate), p.mode.Unit(), readers(gs)))
+	t := &textTable{heads: []string{"channel", "p50>", "p99>", "max>", ""}}
+	for _, g := range filter(gs, func(g *group) bool { return g.asked() == rate }) {
+		t.add(g.arm, figures3(g.p50(readTime).Value), g.percentile(readTime, 99), figures3(float64(g.hist(readTime).Max)), m.mark(g))
+	}
+	m.WriteString(t.String())
+	m.line("")
 }
 
 // rates shows up to which rate a live reader loses nothing.
@@ -270,12 +318,20 @@ func (m *mail) rates() {
 	}
 	p := gs[0].place
 	m.head("Rate that a live reader keeps up with")
-	m.para(fmt.Sprintf("%v, mode %s, open loop, errors per second of guest time, %s. \"No loss\" allows for errors that are known only by count. The last columns are of the highest rate that was tried.", p, p.mode, sample(gs)))
-	t := &textTable{heads: []string{"channel", "all in detail>", "no loss>", "tried>", "made%>", "count%>", "lost%>", ""}}
+	second := ""
+	if p.mode == result.ICount {
+		second = " (10^9 instructions)"
+	}
+	_, top := spans(gs, (*group).asked)
+	fewest, most := spans(gs, func(g *group) uint64 { return g.burst })
+	m.para(fmt.Sprintf("%v, mode %s, open loop, errors per second of guest time%s, %s. Detail: up to here every error has a record. No loss: allows for errors that are known only by count. "+
+		"The last columns are of the highest rate, %s where a channel was asked for it; made%%: how much of it the injector achieved. "+
+		"A trial is %s to %s errors: a queue as long as that hides a deficit, so that channels compare only where their queues are alike.", p, p.mode, second, sample(gs), figures3(top), count(fewest), count(most)))
+	t := &textTable{heads: []string{"channel", "queue>", "detail>", "no loss>", "made%>", "count%>", "lost%>", ""}}
 	for _, a := range armsOf(gs) {
 		series := swept(ofArm(gs, a))
 		g := series[len(series)-1]
-		t.add(a, rateUpTo(series, (*group).inDetail), rateUpTo(series, (*group).lossless), figures3(g.asked()),
+		t.add(a, g.queue.String(), rateUpTo(series, (*group).inDetail), rateUpTo(series, (*group).lossless),
 			percent(min(100, 100*g.rate()/g.asked())), percent(g.share(coalesced)), percent(g.share(lostTold)+g.share(lostMute)), m.mark(series...))
 	}
 	m.WriteString(t.String())

@@ -64,7 +64,7 @@ func loadFigure(d *data, m result.Mode, gs []*group) *figure {
 		notes: []string{
 			fmt.Sprintf("%s; reader: %s. Open loop: every channel is asked for the same rates.", d.kernelNote(gs)+alone(places(gs)), readers(gs)),
 			fmt.Sprintf("NDR: up to here nothing was lost; PDR: up to %g %%; the next rate is the other end of the bracket. Counted is not lost.", partialDrop),
-			modeNote(m) + " " + bootsNote(gs),
+			modeNote(m) + " " + trials(m, gs) + " " + bootsNote(gs),
 		},
 	}
 	if fellShort {
@@ -75,21 +75,46 @@ func loadFigure(d *data, m result.Mode, gs []*group) *figure {
 	return f
 }
 
+// trials says how long a trial is beside the queues, which may hide a deficit.
+func trials(m result.Mode, gs []*group) string {
+	lo, hi := spans(gs, func(g *group) uint64 { return g.burst })
+	s := fmt.Sprintf("A trial is %s errors, against a queue of", count(lo))
+	if lo != hi {
+		s = fmt.Sprintf("A trial is %s to %s errors, against a queue of", count(lo), count(hi))
+	}
+	for i, a := range armsOf(gs) {
+		if i > 0 {
+			s += ","
+		}
+		s += fmt.Sprintf(" %v (%s)", queuesOf(ofArm(gs, a))[0], a)
+	}
+	s += ", which hides a deficit of as many."
+	if m == result.ICount {
+		s = "A second is 1,000,000,000 instructions. " + s
+	}
+	return s
+}
+
 // loadBars are the rates that one channel was asked for, in their order.
 type loadBars struct{ stack }
 
 // upTo returns the place of the last rate before the first at which more than
-// so many per cent were lost; -1 where that is the first. An injector that fell
+// so many per cent were lost; -1 where that is the first, or where there is none. An injector that fell
 // short proves a loss, but not that there is none.
 func (b loadBars) upTo(loss float64) int {
 	last := -1
+	lossy := false
 	for _, g := range b.groups {
 		if g.share(lostTold)+g.share(lostMute) > loss {
+			lossy = true
 			break
 		}
 		if !g.late() {
 			last = b.slot(g)
 		}
+	}
+	if !lossy || len(b.groups) < 2 { // no bracket
+		return -1
 	}
 	return last
 }

@@ -25,6 +25,7 @@ var (
 	vermilion = color.RGBA{0xd5, 0x5e, 0x00, 0xff}
 	purple    = color.RGBA{0xcc, 0x79, 0xa7, 0xff}
 
+	indigo    = color.RGBA{0x5b, 0x3a, 0x9e, 0xff}
 	brown     = color.RGBA{0x8c, 0x51, 0x0a, 0xff}
 	paleGreen = color.RGBA{0xb5, 0xe3, 0xd5, 0xff}
 	midGrey   = color.RGBA{0x9a, 0x9a, 0x9a, 0xff}
@@ -47,12 +48,12 @@ type armStyle struct {
 
 var armStyles = []armStyle{
 	{"fan", "fanotify, mainline FAN_FS_ERROR: merges what is alike", blue, nil, draw.RingGlyph{}},
-	{"fan-detail", "fanotify with detailed records and no merging", skyBlue, []vg.Length{1, 2}, draw.CrossGlyph{}},
+	{"fan-detail", "fanotify with detailed records: errors that differ are not merged, identical ones are", skyBlue, []vg.Length{1, 2}, draw.CrossGlyph{}},
 	{"wq-base", "watch_queue with mainline's queue, posted where the error happens", vermilion, []vg.Length{7, 3}, draw.TriangleGlyph{}},
 	{"wq-base-worker", "the same, posted from fserror's worker as fanotify's events are", orange, []vg.Length{7, 2, 1.5, 2}, draw.SquareGlyph{}},
 	{"fan-honest", "FAN_FS_ERROR that merges when its queue is full, and counts what it drops", purple, []vg.Length{10, 2}, draw.BoxGlyph{}},
 	{"wq", "watch_queue as the series makes it", green, []vg.Length{3, 2}, draw.PlusGlyph{}},
-	{"wq-parts", "the same, where each part of a long record may be lost by itself", black, []vg.Length{1, 3}, draw.PyramidGlyph{}},
+	{"wq-parts", "the same, where each part of a long record may be lost by itself", indigo, []vg.Length{1, 3}, draw.PyramidGlyph{}},
 	{"healthmon", "XFS's health monitor: 512 errors of file ranges; it counts what it loses, and tells with the next error", brown, []vg.Length{5, 1.5}, draw.CircleGlyph{}},
 	{"kmsg", "the kernel's log as it is: ext4 writes ten lines in five seconds, and tells of the others with the next line", darkGrey, []vg.Length{1.5, 1.5}, diamond{}},
 	{"kmsg-all", "the kernel's log without ext4's rate limit", lightGrey, []vg.Length{4, 1, 1, 1}, diamond{hollow: true}},

@@ -57,7 +57,7 @@ func timelineFigure(d *data, spot place) *figure {
 			queued = append(queued, plotter.XY{X: x, Y: float64(t.Reported[i] - min(out, t.Reported[i]))})
 			most = max(most, queued[i].Y)
 		}
-		p := panel(fmt.Sprintf("%s, %s: %s of %s errors lost", a, g.point, g.spread(func(c *result.Cell) uint64 { return c.Account.Lost() }), count(g.burst)))
+		p := panel(fmt.Sprintf("%s, %s %s: %s of %s errors lost", a, g.first().Scenario, g.point, g.spread(func(c *result.Cell) uint64 { return c.Account.Lost() }), count(g.burst)))
 		p.X.Label.Text = "10⁶ " + spot.mode.Unit() + " since the first error"
 		p.Y.Label.Text = "errors"
 		if q := float64(g.queue.size); q > 0 && q < 4*most {
@@ -88,7 +88,7 @@ func timelineFigure(d *data, spot place) *figure {
 			{"lost so far, by when they were reported", func(c *draw.Canvas) { c.StrokeLine2(lostLine, c.Min.X, c.Center().Y, c.Max.X, c.Center().Y) }},
 			{"the reader is told of a loss", func(c *draw.Canvas) { c.DrawGlyphNoClip(signal, c.Center()) }},
 		},
-		notes: []string{fmt.Sprintf("%s; the cell of each channel in which it lost most, one boot. Channels that lost nothing are not shown.", d.kernelNote(worst)),
+		notes: []string{fmt.Sprintf("%s; of each channel the cell with a live reader in which it lost most, named above its panel; one boot. The cells may be of different scenarios. Channels that lost nothing are not shown.", d.kernelNote(worst)),
 			"Queued: reported, and neither read nor lost (without sequence numbers: not read): in the channel, or before it with fserror's worker.", modeNote(spot.mode)},
 	}
 }
