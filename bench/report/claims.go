@@ -39,7 +39,7 @@ var claims = []claim{
 	{"one daemon, a whole filesystem, rich records: that is a simple filesystem-wide pipe", []message{reply}, "overflow latency loss", pipe},
 	{"watch_queue's filters can be extended so that a flood of one kind does not push out another", []message{reply}, "filter", reserves},
 	{"one format can carry several filesystem types: a magic number and a blob", []message{useCases, reply, answer}, "corruption", oneFormat},
-	{"in a flood only the first error matters", nil, "overflow", firstError},
+	{"in a flood only the first error matters", nil, "overflow inodes", firstError},
 	{"it does not matter which of the two carries the daemon's use case", []message{useCases}, "overflow latency", either},
 }
 
