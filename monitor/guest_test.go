@@ -427,11 +427,20 @@ func TestKernelEMFILE(t *testing.T) {
 	need.Guest(t)
 	dir := t.TempDir()
 	m, _ := start(t, Options{Dirs: []string{dir}, Backend: HealthMon})
-	m.watches(0)
 	device, err := guest.FindDisk(spareXFS)
 	if err != nil {
 		t.Fatal(err)
 	}
+	mount(t, device, dir, "xfs", "")
+	m.watches(1) // it has what it needs
+	unmount := func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Fatal(err)
+		}
+		m.watches(0)
+	}
+	unmount()
+
 	var old unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
 		t.Fatal(err)
@@ -441,30 +450,51 @@ func TestKernelEMFILE(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	set(unix.Rlimit{Cur: 512, Max: old.Max})
+	defer set(old)
+	var held []int
+	release := func(n int) {
+		for _, fd := range held[len(held)-n:] {
+			unix.Close(fd)
+		}
+		held = held[:len(held)-n]
+	}
+	defer func() { release(len(held)) }()
 	// Room for one descriptor: /proc/self/mountinfo can be read, an ioctl on an
 	// open folder that makes another one fails.
-	fd, err := unix.Dup(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	unix.Close(fd)
-	set(unix.Rlimit{Cur: uint64(fd) + 1, Max: old.Max})
-	defer set(old)
-	mount(t, device, dir, "xfs", "")
-	// Who else holds a descriptor takes that room: give the monitor another.
-	began, room := time.Now(), 1
-	m.until("EMFILE", func() bool {
-		if len(m.table.list()) == 0 && time.Since(began) > time.Duration(room)*5*time.Second {
-			room++
-			set(unix.Rlimit{Cur: uint64(fd + room), Max: old.Max})
-			m.Reload()
+	one := func() {
+		for {
+			fd, err := unix.Dup(0)
+			if err != nil {
+				break
+			}
+			held = append(held, fd)
 		}
-		return strings.Contains(fmt.Sprint(m.table.list()), "too many open files")
+		release(1)
+	}
+	one()
+	mount(t, device, dir, "xfs", "")
+	began := time.Now()
+	m.until("EMFILE", func() bool {
+		switch list := m.table.list(); {
+		case strings.Contains(fmt.Sprint(list), "too many open files"):
+			return true
+		case m.sum("wqfan_mount_watched") == 1: // somebody has closed another
+			unmount()
+			one()
+			mount(t, device, dir, "xfs", "")
+			began = time.Now()
+		case len(list) == 0 && time.Since(began) > 5*time.Second: // somebody has it
+			release(1)
+			m.Reload()
+			began = time.Now()
+		}
+		return false
 	})
 	if n := m.sum("wqfan_mount_watched"); n != 0 {
 		t.Errorf("%v filesystems are watched", n)
 	}
-	set(old)
+	release(len(held))
 	m.Reload()
 	m.watches(1)
 }
