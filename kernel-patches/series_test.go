@@ -124,10 +124,18 @@ func TestSeries(t *testing.T) {
 	rows := make([]string, len(names(t)))
 	var waiting []int // for a program, which comes with a later patch
 	o := kernel.Options{Progress: kernel.NewProgress(os.Stderr)}
-	for im, err := range kernel.Walk(t.Context(), o) {
-		if err != nil {
-			t.Fatal(err)
+	built := make(chan *kernel.Image, len(rows)+1) // while the ones before are looked at
+	go func() {
+		defer close(built)
+		for im, err := range kernel.Walk(t.Context(), o) {
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			built <- im
 		}
+	}()
+	for im := range built {
 		n := len(images)
 		images = append(images, im)
 		if n == 0 {
@@ -172,6 +180,9 @@ func TestSeries(t *testing.T) {
 			})
 			return true
 		})
+	}
+	if len(images) != len(rows)+1 {
+		return // said already
 	}
 	for _, row := range rows {
 		fmt.Fprintln(w, row)
