@@ -31,9 +31,10 @@
 // replaces files, it never writes into one) and compiles outside of it, so that
 // the tree stays as it was unpacked.
 //
-// With ccache, which is used when it is there, the second variant compiles only
-// what its patches and options change: the build folder lies in the source's, so
-// that all paths are relative and the same in every build.
+// With ccache, which is used when it is there, another series with the same
+// options compiles only what includes a file that its patches change: the build
+// folder lies in the source's, so that all paths are relative and the same in
+// every build. Other options change a header that every object includes.
 //
 // Everything is made below tmp/ under the lock of its name and then renamed:
 // what has its final name is complete. An interrupted build leaves at most a
