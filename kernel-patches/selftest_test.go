@@ -195,14 +195,16 @@ func TestGuestSelftests(t *testing.T) {
 // KUnit's tests have passed while the kernel booted.
 func TestGuestKUnit(t *testing.T) {
 	need.Guest(t)
-	out, err := os.ReadFile("/sys/kernel/debug/kunit/watch_queue/results")
-	if errors.Is(err, fs.ErrNotExist) {
-		t.Skip("needs the kunit kernel")
+	for _, suite := range []string{"watch_queue", "ext4_error_record"} {
+		out, err := os.ReadFile("/sys/kernel/debug/kunit/" + suite + "/results")
+		if suite == "watch_queue" && errors.Is(err, fs.ErrNotExist) {
+			t.Skip("needs the kunit kernel")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		report(t, out)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	report(t, out)
 }
 
 // verdict is what KTAP has for a test: "ok 1 name # SKIP why". Names of KUnit's

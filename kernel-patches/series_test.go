@@ -67,10 +67,11 @@ var shown = []struct {
 	{"watch_queue-add-KUnit-tests", "", "tests"},
 	{"fserror-do-nothing-that-nobody-waits-for", "", "no new behaviour: fewer instructions"},
 	{"fserror-watch_queue-post-with-fewer-instructions", "", "no new behaviour: fewer instructions"},
-	{"ext4-look-up-what-an-error-is-only-for-those-who-wan", "", "no new behaviour: fewer instructions"},
+	{"ext4-xfs-say-what-an-error-is-only-to-those-who-want", "", "no new behaviour: fewer instructions"},
 	{"watch_queue-open-user-memory-once-for-many-notes", "", "no new behaviour: fewer instructions"},
 	{"selftests-test-what-watch-queues-are-to-those-who-wa", "", "tests"},
 	{"selftests-filesystems-race-those-who-watch-filesyste", "", "tests"},
+	{"pipe-let-32-bit-programs-use-notification-pipes", "", "needs CONFIG_IA32_EMULATION, and 32-bit programs"},
 }
 
 // names are the patches of the series without the cover letter.
