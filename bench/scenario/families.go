@@ -97,7 +97,7 @@ var families = []Scenario{
 			if at.fs == "xfs" {
 				like = HealthMonitor
 			}
-			cells := []Cell{{Point: "burst=1000", Queue: largest(a), Flood: burst(1000, 1)}, paced(a, "pace=10ms", 500, 10*time.Millisecond, waiting)}
+			cells := []Cell{{Point: "burst=1000", Queue: largest(a), Flood: burst(1000, 1)}, paced(a, "pace=10ms", 500, 10*time.Millisecond, live)}
 			for i := range cells {
 				cells[i].Like = like
 			}
