@@ -81,13 +81,11 @@ func (r *reader) start(ctx context.Context) <-chan error {
 			runtime.LockOSThread()
 			r.thread = unix.Gettid()
 		}
-		normal, err := r.placed()
-		if err != nil {
+		if err := placed(r.cell.Reader); err != nil {
 			close(r.waiting)
 			done <- err
 			return
 		}
-		defer normal()
 		done <- r.run(ctx)
 	}()
 	return done
@@ -637,77 +635,27 @@ func (t *timing) result(unit string) (result.Hist, error) {
 }
 
 // placed makes the calling thread what the cell asks of its reader: bound to a
-// CPU, and one that nothing ordinary holds up.
-func (r *reader) placed() (normal func(), err error) {
-	if err := bind(r.cell.Reader.CPU); err != nil || !r.cell.Reader.Realtime {
-		return func() {}, err
+// CPU, and one that nothing ordinary holds up: not the threads of the Go runtime
+// either, whose sleeps and wake-ups would otherwise be most of what two runs
+// differ in.
+func placed(r scenario.Reader) error {
+	if r.CPU != "" {
+		n, err := strconv.Atoi(r.CPU)
+		if err != nil {
+			return fmt.Errorf("the reader's CPU: %w", err)
+		}
+		var set unix.CPUSet
+		set.Set(n)
+		if err := unix.SchedSetaffinity(0, &set); err != nil {
+			return fmt.Errorf("bind the reader to CPU %d: %w", n, os.NewSyscallError("sched_setaffinity", err))
+		}
 	}
-	return realtime()
-}
-
-// bind binds the calling thread to a CPU; "" is any.
-func bind(cpu string) error {
-	if cpu == "" {
+	if !r.Realtime {
 		return nil
 	}
-	n, err := strconv.Atoi(cpu)
-	if err != nil {
-		return fmt.Errorf("the reader's CPU: %w", err)
-	}
-	var set unix.CPUSet
-	set.Set(n)
-	if err := unix.SchedSetaffinity(0, &set); err != nil {
-		return fmt.Errorf("bind the reader to CPU %d: %w", n, os.NewSyscallError("sched_setaffinity", err))
-	}
-	return nil
-}
-
-// realtime makes the calling thread SCHED_FIFO, and until normal is called the Go
-// runtime's monitor as well. The monitor takes the processor of a goroutine that
-// is long in a system call; one that comes back at this moment yields until the
-// monitor is done with it. To yield is nothing to a thread of lower priority: the
-// reader went round for up to 950 ms, until the kernel let somebody else run, and
-// everything that was due came late.
-func realtime() (normal func(), err error) {
-	monitor, err := monitorThread()
-	if err != nil {
-		return nil, err
-	}
-	const priority = 50
-	for _, tid := range []int{monitor, 0} {
-		if err := schedule(tid, unix.SCHED_FIFO, priority); err != nil {
-			return nil, err
-		}
-	}
-	return func() { _ = schedule(monitor, unix.SCHED_NORMAL, 0) }, nil
-}
-
-// monitorThread finds the thread of runtime.sysmon, which is the first that the
-// runtime starts.
-func monitorThread() (int, error) {
-	threads, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		return 0, err
-	}
-	var tids []int
-	for _, t := range threads {
-		tid, err := strconv.Atoi(t.Name())
-		if err != nil {
-			return 0, err
-		}
-		tids = append(tids, tid)
-	}
-	slices.Sort(tids)
-	if len(tids) < 2 {
-		return 0, errors.New("find the Go runtime's monitor: the process has one thread")
-	}
-	return tids[1], nil
-}
-
-func schedule(tid int, policy, priority uint32) error {
-	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: policy, Priority: priority}
-	if err := unix.SchedSetAttr(tid, &attr, 0); err != nil {
-		return fmt.Errorf("set the policy of a thread: %w", os.NewSyscallError("sched_setattr", err))
+	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 50}
+	if err := unix.SchedSetAttr(0, &attr, 0); err != nil {
+		return fmt.Errorf("make a thread SCHED_FIFO: %w", os.NewSyscallError("sched_setattr", err))
 	}
 	return nil
 }

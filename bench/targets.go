@@ -227,12 +227,10 @@ func price(c scenario.Cell, t Task, out *result.Cell) error {
 	go func() {
 		// Not unlocked. What an error sets to work must not run inside its price.
 		runtime.LockOSThread()
-		normal, err := realtime()
-		if err != nil {
+		if err := placed(scenario.Reader{Realtime: true}); err != nil {
 			done <- err
 			return
 		}
-		defer normal()
 		if err := flood.TriggerExt4(filepath.Base(dev), rounds, ext4.record); err != nil {
 			done <- err
 			return
