@@ -10,6 +10,7 @@ import (
 	"wqfan/bench/model"
 	"wqfan/bench/result"
 	"wqfan/bench/scenario"
+	"wqfan/bench/stat"
 )
 
 // What a queue loses is what queue theory says, and a drain rate that is not the
@@ -43,6 +44,47 @@ func TestGuestSize(t *testing.T) {
 	for _, factor := range []float64{0.25, 4} {
 		if wrong := model.Check(d, model.Reader{Every: every.Seconds() * factor}, trials); len(wrong) == 0 {
 			t.Errorf("a reader that looks %g times as rarely stands", factor)
+		}
+	}
+}
+
+// The queue that a burst needs, from what a live reader was seen to drain and to
+// stand still: it loses nothing, half of it does, and a reader that drains a
+// tenth of that, or twice as much without a pause, is found out by the trials.
+func TestGuestSizeOfBurst(t *testing.T) {
+	o := options(t, "", scenario.Select{Kernels: []scenario.Variant{scenario.Patched}, Scenarios: []string{scenario.Loss}, Arms: []string{"wq"}, CPUs: []int{1}})
+	o.Mode = result.ICount
+	run, err := record(t, t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	drain, err := stat.DrainOf(run, "wq")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const burst, within = 2000, 2 * time.Millisecond
+	d := model.Demand{Burst: burst, Within: within.Seconds()}
+	reader := model.Reader{Rate: drain.Rate, Stall: drain.Stall}
+	k := (model.Answers(d, reader)[0].Size + 31) / 32 * 32
+	t.Logf("%+v needs %d", reader, k)
+	if o.Plan, err = scenario.Sizes("wq", []int{k / 2, k, 2 * k}, 20*burst, burst, within/burst, 0); err != nil {
+		t.Fatal(err)
+	}
+	o.Dir += "-sizes"
+	if run, err = record(t, t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	var trials []model.Trial
+	for _, c := range run.Cells {
+		trials = append(trials, model.Trial{Size: int(c.Params.Queue), Errors: c.Account.Injected, Lost: c.Account.Lost()})
+	}
+	t.Logf("%+v", trials)
+	if wrong := model.Check(d, reader, trials); len(wrong) > 0 {
+		t.Error(strings.Join(wrong, "; "))
+	}
+	for _, off := range []model.Reader{{Rate: reader.Rate / 10, Stall: reader.Stall}, {Rate: 2 * reader.Rate}} {
+		if wrong := model.Check(d, off, trials); len(wrong) == 0 {
+			t.Errorf("%+v stands", off)
 		}
 	}
 }
