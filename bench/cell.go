@@ -100,8 +100,11 @@ func (r *reader) run(ctx context.Context) error {
 	}
 	how := r.cell.Reader
 	for stalled := how.Stall == 0; ; {
+		// Not asked again below: a Read that began before the end may have had no
+		// time at all, and a broken chain needs some until it is given up.
+		ended := r.ended.Load()
 		switch {
-		case r.ended.Load():
+		case ended:
 			// The flood may end while Read waits without a bound: finish then sets
 			// the deadline from outside.
 			if err := r.ch.SetReadDeadline(time.Now().Add(quiet)); err != nil {
@@ -118,7 +121,7 @@ func (r *reader) run(ctx context.Context) error {
 		switch {
 		case err == nil:
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			if r.ended.Load() {
+			if ended {
 				return nil
 			}
 		default:

@@ -387,3 +387,18 @@ func TestBootsAgree(t *testing.T) {
 		}
 	}
 }
+
+// A flood that ends while its reader sleeps is read to its end all the same: the
+// parts of a broken chain are given up only some time after the last of them.
+func TestEndDuringSleep(t *testing.T) {
+	o := options(t, "", scenario.Select{Kernels: []scenario.Variant{scenario.Patched}, Scenarios: []string{"chain"}, Arms: []string{"wq-parts"},
+		CPUs: []int{1}, Cells: []string{"blob=4096/reader=1ms"}, Seed: 1})
+	o.Mode = result.ICount
+	r, err := record(t, t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Cells) != 1 || r.Cells[0].Reader.Broken == 0 {
+		t.Errorf("no cell with broken chains: %+v", r.Cells)
+	}
+}
