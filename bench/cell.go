@@ -513,7 +513,7 @@ func (r *reader) times(c scenario.Cell, stamps []flood.Stamp, inodes []uint64, u
 			out.Hists = append(out.Hists, h)
 		}
 		if bound := c.Flood.Bound().Nanoseconds(); t == lateness && h.P99 > bound {
-			out.Warnings = append(out.Warnings, fmt.Sprintf("invalid: the injector was late by %d at p99, more than the bound of %d: the errors did not come when they were due", h.P99, bound))
+			out.Warnings = append(out.Warnings, fmt.Sprintf("%s by %d at p99, more than the bound of %d: the errors did not come when they were due", result.Late, h.P99, bound))
 		}
 		if t.negative > 0 {
 			return fmt.Errorf("%d of %d values of %s are negative: errors and receipts do not match, or the clock went back", t.negative, h.N, t.name)

@@ -39,7 +39,7 @@ func TestLateInjector(t *testing.T) {
 			if err := (&reader{cell: c}).times(c, stamps, nil, "ns", &out); err != nil {
 				t.Fatal(err)
 			}
-			if got := len(out.Warnings) == 1 && strings.HasPrefix(out.Warnings[0], "invalid: the injector was late by 3"); got != tt.invalid {
+			if got := len(out.Warnings) == 1 && strings.HasPrefix(out.Warnings[0], result.Late+" by 3"); got != tt.invalid {
 				t.Errorf("warnings %q", out.Warnings)
 			}
 		})

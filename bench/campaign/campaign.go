@@ -247,7 +247,7 @@ func describe(ctx context.Context, o Options) (*result.Run, bool) {
 	}
 	return &result.Run{
 		Started: time.Now().UTC().Truncate(time.Second),
-		Command: o.Command,
+		Command: without(o.Command, "--out", "--resume"), // measures the same anywhere
 		Shard:   o.Part.String(),
 		Planned: o.Part.Take(o.Plan).Cells(),
 		Host: result.Host{

@@ -176,7 +176,7 @@ func Merge(dir string, parts []string) error {
 	}
 	slices.SortStableFunc(ps, func(a, b part) int { return cmp.Compare(a.Index, b.Index) })
 	first := ps[0]
-	header := &result.Run{Started: first.run.Started, Command: withoutShard(first.run.Command), Plan: first.run.Plan, Host: first.run.Host}
+	header := &result.Run{Started: first.run.Started, Command: without(first.run.Command, "--shard"), Plan: first.run.Plan, Host: first.run.Host}
 	var reasons []string
 	for i, p := range ps {
 		if why := unlike(first.run, p.run); why != "" {
@@ -227,11 +227,16 @@ func Merge(dir string, parts []string) error {
 	return w.Finish(len(reasons) == 0, strings.Join(reasons, "; "))
 }
 
-// withoutShard is the command that asks for all parts.
-func withoutShard(command []string) []string {
-	out := slices.DeleteFunc(slices.Clone(command), func(s string) bool { return strings.HasPrefix(s, "--shard=") })
-	if i := slices.Index(out, "--shard"); i >= 0 {
-		out = slices.Delete(out, i, min(i+2, len(out)))
+// without is the command without some of its flags, each of which takes a word.
+func without(command []string, flags ...string) []string {
+	var out []string
+	for i := 0; i < len(command); i++ {
+		name, _, joined := strings.Cut(command[i], "=")
+		if !slices.Contains(flags, name) {
+			out = append(out, command[i])
+		} else if !joined {
+			i++
+		}
 	}
 	return out
 }

@@ -235,3 +235,17 @@ func TestResume(t *testing.T) {
 		t.Errorf("complete %v, %d boots, %d of %d cells", run.Complete, len(run.Boots), len(run.Cells), o.Plan.Cells())
 	}
 }
+
+// A record tells what was measured, not where on whose machine it went.
+func TestWithout(t *testing.T) {
+	for _, tt := range []struct{ command, want string }{
+		{"run --boots 3 --out /home/me/x --full", "run --boots 3 --full"},
+		{"run --out=/home/me/x --resume /home/me/y", "run"},
+		{"run --outer x --out", "run --outer x"},
+		{"run", "run"},
+	} {
+		if got := strings.Join(without(strings.Fields(tt.command), "--out", "--resume"), " "); got != tt.want {
+			t.Errorf("%q became %q, want %q", tt.command, got, tt.want)
+		}
+	}
+}

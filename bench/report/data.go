@@ -279,10 +279,14 @@ func (d *data) warnings(g *group) []string {
 		}
 	}
 	add(stat.Few(len(g.cells)))
-	timed, drifting := 0, 0
+	timed, drifting, late := 0, 0, 0
 	for i := range g.cells {
 		c := &g.cells[i]
 		for _, w := range c.Warnings {
+			if strings.HasPrefix(w, result.Late) {
+				late++ // by another time in each boot
+				continue
+			}
 			add(w)
 		}
 		for _, h := range c.Hists {
@@ -298,6 +302,9 @@ func (d *data) warnings(g *group) []string {
 				}
 			}
 		}
+	}
+	if late > 0 {
+		add(fmt.Sprintf("%s at p99, beyond its bound, in %d of %d boots: the errors did not come when they were due", result.Late, late, len(g.cells)))
 	}
 	if drifting > 0 {
 		add(fmt.Sprintf("latency without a steady state in %d of %d boots", drifting, timed))

@@ -107,10 +107,11 @@ func (m *mail) machine() {
 	var kernels []string
 	for _, b := range m.run.Boots {
 		k := b.Kernel
-		kernels = append(kernels, fmt.Sprintf("%s (%s): base %s, series %s, config %s, %s", k.Release, k.Variant, cmp.Or(k.Base, "unknown"), cmp.Or(hash(k.Series), "none"), cmp.Or(hash(k.Config), "unknown"), k.CC))
-	}
-	for _, k := range slices.Compact(kernels) {
-		item("kernel", k)
+		s := fmt.Sprintf("%s (%s): base %s, series %s, config %s, %s", k.Release, k.Variant, cmp.Or(k.Base, "unknown"), cmp.Or(hash(k.Series), "none"), cmp.Or(hash(k.Config), "unknown"), k.CC)
+		if !slices.Contains(kernels, s) {
+			kernels = append(kernels, s)
+			item("kernel", s)
+		}
 	}
 	for _, mode := range modes {
 		var guests []string

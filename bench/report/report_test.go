@@ -800,3 +800,15 @@ func TestWriteInterrupted(t *testing.T) {
 	}
 	compareTrees(t, before, tree(t, dir))
 }
+
+// Each boot's injector is late by a time of its own: one note tells of all.
+func TestLateBoots(t *testing.T) {
+	g := &group{cells: make([]result.Cell, 12)}
+	for i := range 5 {
+		g.cells[i].Warnings = []string{fmt.Sprintf("%s by %d at p99", result.Late, 1000+i), "another"}
+	}
+	want := []string{"another", result.Late + " at p99, beyond its bound, in 5 of 12 boots: the errors did not come when they were due"}
+	if diff := cmp.Diff(want, (&data{}).warnings(g)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

@@ -24,7 +24,7 @@ type Run struct {
 	Complete bool      `json:"complete"`        // every planned cell was measured
 	Reason   string    `json:"why,omitempty"`   // why it is not complete
 	Started  time.Time `json:"started"`         // host time, UTC, whole seconds
-	Command  []string  `json:"command"`         // what was asked for, as typed after the program's name
+	Command  []string  `json:"command"`         // what was asked for, as typed after the program's name, less where the record goes
 	Plan     string    `json:"plan,omitempty"`  // hash of what was planned
 	Shard    string    `json:"shard,omitempty"` // "2/3": this is the record of a part of the plan
 	Planned  int       `json:"planned"`         // cells in the plan, or in its part
@@ -263,6 +263,10 @@ type Signal struct {
 	At    int64  `json:"at"`              // units of guest time since the first error
 	Count uint64 `json:"count,omitempty"` // what it said; 0 where it does not count
 }
+
+// Late begins the warning of a cell whose errors did not come when they were
+// due: its times are of another load than the one asked for.
+const Late = "invalid: the injector was late"
 
 // IntendedToRead is the histogram of the time from when an error was due until
 // it was read.

@@ -80,7 +80,7 @@ func TestCompare(t *testing.T) {
 			c.Account.Signalled += 20
 		})}}, want: map[string]stat.Verdict{wqOverflow + " lost, signalled": stat.Worse, wqOverflow + " in detail": stat.Worse}},
 		{name: "a late injector", old: []resulttest.Repeated{ten}, new: []resulttest.Repeated{{Boots: 10, Seed: 2, Slower: 1.1, Edit: edit("wq-base", "latency", func(c *result.Cell) {
-			c.Warnings = append(c.Warnings, "invalid: the injector was late")
+			c.Warnings = append(c.Warnings, result.Late)
 		})}}, warn: "invalid: ", want: map[string]stat.Verdict{
 			wqLatency + " p50 intended-to-read": "?", wqLatency + " p99 intended-to-read": "?", wqLatency + " in detail": "?", wqLatency + " lost, signalled": "?", wqLatency + " lost silently": "?",
 			wqOverflow + " p50 report-cost": stat.Worse}},
