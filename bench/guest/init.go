@@ -179,6 +179,7 @@ func supervise() {
 		return runChild(o, port)
 	}()
 	killAll()
+	time.AfterFunc(slowEnd, blame)
 	if !final.OK {
 		// The handler may have died in the middle of a line.
 		if _, err := io.WriteString(port, "\n"); err != nil {
@@ -194,11 +195,20 @@ func sendFinal(out *Output, port *os.File, final message) error {
 	if err := out.send(final); err != nil {
 		return err
 	}
-	// Without the host's answer the record could be lost in a power off.
-	if err := port.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		return err
+	// Without the host's answer the record could be lost in a power off. A
+	// deadline of the port's would do nothing: the handler, which had it, too,
+	// has made it a blocking one.
+	answered := make(chan error, 1)
+	go func() {
+		_, err := port.Read(make([]byte, len(ack)))
+		answered <- err
+	}()
+	err := errors.New("waited 20 s")
+	select {
+	case err = <-answered:
+	case <-time.After(20 * time.Second):
 	}
-	if _, err := port.Read(make([]byte, len(ack))); err != nil {
+	if err != nil {
 		return fmt.Errorf("final record: no answer from the host: %w", err)
 	}
 	return nil
@@ -406,6 +416,28 @@ func killAll() {
 		if _, err := unix.Wait4(-1, nil, 0, nil); err != nil && !errors.Is(err, unix.EINTR) {
 			return // ECHILD
 		}
+	}
+}
+
+// slowEnd is how long a guest may take from its last process to its end before
+// its console says what it waits for: sooner than the host loses patience.
+const slowEnd = 40 * time.Second
+
+// blame writes to the console where init's threads, and all that cannot be
+// interrupted, are in the kernel.
+func blame() {
+	tasks, _ := filepath.Glob("/proc/[0-9]*/task/[0-9]*")
+	for _, dir := range tasks {
+		stat, err := os.ReadFile(dir + "/stat")
+		if err != nil {
+			continue // it has ended
+		}
+		name, state, _ := strings.Cut(string(stat), ") ")
+		if !strings.HasPrefix(state, "D") && !strings.HasPrefix(dir, "/proc/1/") {
+			continue
+		}
+		stack, _ := os.ReadFile(dir + "/stack")
+		fmt.Fprintf(os.Stderr, "wqfan: still there: %s) %.1s\n%s", name, state, stack)
 	}
 }
 

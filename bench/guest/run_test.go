@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -407,4 +408,21 @@ func TestRunInterrupted(t *testing.T) {
 			wantError(t, err, Interrupted, "context canceled")
 		})
 	}
+}
+
+// The guest may miss the answer to its final record: it gets more than one.
+func TestAnswersAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &run{m: Machine{Timeout: time.Hour, Stall: time.Hour}, start: time.Now()}
+		r.done.Store(true)
+		exited := make(chan error)
+		time.AfterFunc(10*time.Second, func() { close(exited) })
+		var answers bytes.Buffer
+		if hung, err := r.watch(t.Context(), &answers, exited, nil, func() { close(exited) }); hung != "" || err != nil {
+			t.Errorf("hung %q, %v", hung, err)
+		}
+		if n := strings.Count(answers.String(), ack); n < 5 {
+			t.Errorf("%d answers in ten seconds: %q", n, &answers)
+		}
+	})
 }
