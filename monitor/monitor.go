@@ -156,6 +156,7 @@ func (m *Monitor) Run(parent context.Context) error {
 		}
 	}()
 
+	behind := false // what has changed could not be read
 	if err := m.reconcile(); err != nil {
 		return err
 	}
@@ -184,15 +185,16 @@ func (m *Monitor) Run(parent context.Context) error {
 		case <-changed:
 		case <-check.C:
 			m.counters()
-			if !m.table.failing() {
+			if !behind && !m.table.failing() {
 				continue
 			}
 		case <-m.reload:
 			manager.reloading()
 			m.paths.forget()
 		}
-		if err := m.reconcile(); err != nil {
-			m.Log.Error("mounts cannot be read", "error", err)
+		err := m.reconcile()
+		if behind = err != nil; behind {
+			m.Log.Error("mounts cannot be read; it is tried again", "error", err)
 		}
 		manager.say("READY=1\nSTATUS=%s", m.table.status())
 	}
