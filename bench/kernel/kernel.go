@@ -28,7 +28,7 @@ type Options struct {
 	Upto      int      // end at this patch of the variant's, counted from 1; 0 applies all of them
 	SeriesDir string   // the series with config/; empty is the one in the binary
 	CacheDir  string   // WQFAN_CACHE when empty, then wqfan in the user's cache directory
-	Jobs      int      // of make; 0 is the number of CPUs
+	Jobs      int      // of make; 0 is one more than there are CPUs: one of them always waits for a disk or a process
 	Progress  Progress // nil is silent
 }
 
@@ -90,7 +90,7 @@ func newBuilder(ctx context.Context, o Options) (*builder, error) {
 	}
 	o.Source = cmp.Or(o.Source, os.Getenv("KSRC"))
 	o.Variant = cmp.Or(o.Variant, "patched")
-	o.Jobs = cmp.Or(o.Jobs, runtime.NumCPU())
+	o.Jobs = cmp.Or(o.Jobs, runtime.NumCPU()+1)
 	if o.Progress == nil {
 		o.Progress = silent{}
 	}

@@ -23,7 +23,7 @@ type bisectCmd struct {
 	guestFlags `embed:""`
 	Series     string `placeholder:"DIR" type:"existingdir" help:"Series to use instead of the one in this program: *.patch and config/."`
 	Metric     string `placeholder:"NAME" help:"Metric to follow, as 'wqfan compare' calls it: 'p50 report-cost'. Without it the one that moved most."`
-	Jobs       int    `short:"j" placeholder:"N" help:"Jobs of make; the number of CPUs by default."`
+	Jobs       int    `short:"j" placeholder:"N" help:"Jobs of make; one more than there are CPUs by default."`
 	Out        string `required:"" placeholder:"DIR" help:"Directory of the records, one for each kernel; those that are whole are not made again."`
 }
 

@@ -34,7 +34,7 @@ func (f kernelFlags) options() kernel.Options {
 
 type kernelBuildCmd struct {
 	kernelFlags
-	Jobs int `short:"j" placeholder:"N" help:"Jobs of make; the number of CPUs by default."`
+	Jobs int `short:"j" placeholder:"N" help:"Jobs of make; one more than there are CPUs by default."`
 }
 
 // Run builds.
@@ -102,7 +102,7 @@ func (c *kernelPathCmd) Run(ctx context.Context) error {
 type kernelCheckCmd struct {
 	Base   string `arg:"" placeholder:"BASE" help:"Linux source: a directory, a tarball, or a version that Debian has, such as 7.2."`
 	Series string `placeholder:"DIR" type:"existingdir" help:"Series to use instead of the one in this program."`
-	Jobs   int    `short:"j" placeholder:"N" help:"Jobs of make; the number of CPUs by default."`
+	Jobs   int    `short:"j" placeholder:"N" help:"Jobs of make; one more than there are CPUs by default."`
 }
 
 // Run checks. That a patch fails is a finding, not an error.
