@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -163,6 +164,7 @@ func (m *Monitor) Run(parent context.Context) error {
 	if err := m.hopeless(); err != nil {
 		return err
 	}
+	m.waiting()
 	manager.say("READY=1\nSTATUS=%s", m.table.status())
 	check := time.NewTicker(checkEvery)
 	defer check.Stop()
@@ -273,6 +275,19 @@ func (m *Monitor) reconcile() error {
 		}
 	}
 	return nil
+}
+
+// waiting says which of the folders that it was to watch nothing is mounted at.
+func (m *Monitor) waiting() {
+	mounted := m.table.list()
+	for _, dir := range m.Dirs {
+		if !slices.ContainsFunc(mounted, func(w watched) bool { return w.Dir == dir }) {
+			m.Log.Warn("nothing is mounted there: waiting for it", "mount", dir)
+		}
+	}
+	if len(m.Dirs) == 0 && len(mounted) == 0 {
+		m.Log.Warn("no filesystem on a block device is mounted: waiting for one")
+	}
 }
 
 // hopeless is the error of a monitor that cannot watch anything it was to.

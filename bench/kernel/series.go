@@ -84,6 +84,9 @@ func loadPatches(fsys fs.FS, n int) (list []patch, partial bool, err error) {
 	}
 	names = slices.DeleteFunc(names, func(n string) bool { return strings.HasPrefix(n, "0000-") })
 	slices.Sort(names)
+	if len(names) == 0 {
+		return nil, false, nil
+	}
 	if n > len(names) {
 		return nil, false, fmt.Errorf("patch %d of a series of %d", n, len(names))
 	}

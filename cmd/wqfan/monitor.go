@@ -5,8 +5,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"time"
 
@@ -32,6 +35,16 @@ type monitorCmd struct {
 func (c *monitorCmd) Run(ctx context.Context) error {
 	if c.ExecInterval < 0 || c.ExecTimeout <= 0 {
 		return usage(errors.New("--exec-interval and --exec-timeout: not times that a hook can take"))
+	}
+	if c.Exec != "" {
+		if _, err := exec.LookPath(c.Exec); err != nil {
+			return usage(fmt.Errorf("--exec: %w", err))
+		}
+	}
+	if c.Listen != "" {
+		if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+			return usage(fmt.Errorf("--listen: %w", err))
+		}
 	}
 	m := monitor.New(monitor.Options{
 		Dirs: c.Mount, Backend: c.Backend,
