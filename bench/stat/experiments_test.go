@@ -165,9 +165,9 @@ Made by `+"`make experiments`"+`: %d boots of a kernel in [same](same/run.json),
 mainline has it. Both count instructions, on one CPU: what differs from boot to boot is the schedule of the errors and the order of the
 arms, each drawn from a seed, and what follows from them.
 
-Posting takes 412 instructions, the difference that a direct watcher makes to a report. The patch adds twenty, 5 %% of that; what the
-compiler makes of the whole is less: the quickest report costs %[14]d instructions instead of %[15]d. So what is to be found is
-**%.1[16]f %% of posting** and %.1[17]f %% of a report.
+Posting takes 412 instructions, the difference that a direct watcher makes to a report. With what the patch
+adds, and with what the compiler makes of the whole, the quickest report costs %[14]d instructions instead of %[15]d. So what is to
+be found is **%.1[16]f %% of posting** and %.1[17]f %% of a report.
 
 - same: %[3]s
 - slower: %[4]s
