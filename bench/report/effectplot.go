@@ -7,7 +7,6 @@ import (
 	"image/color"
 	"math"
 
-	xfont "golang.org/x/image/font"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
@@ -67,14 +66,14 @@ func effectFigure(d *data, m result.Mode, gs []*group) *figure {
 	var labels []string
 	values := []float64{1}
 	for _, e := range es {
-		labels = append(labels, fmt.Sprintf("%s: %v, %s", e.arm, e.place, e.point))
+		labels = append(labels, fmt.Sprintf("%s: %v, %s\n%v", e.arm, e.place, e.point, e))
 		values = append(values, e.ratio.Lo, e.ratio.Hi, 1-min(e.floor, 0.9), 1+e.floor)
 	}
 	categoryAxis(&p.Y, labels)
 	logAxis(&p.X, values)
 	p.Add(effectBars(es), &plotter.Line{XYs: plotter.XYs{{X: 1, Y: -0.6}, {X: 1, Y: float64(len(es)) - 0.4}}, LineStyle: draw.LineStyle{Color: black, Width: 1}})
 	return &figure{
-		name: "effect-" + string(m), panels: [][]*plot.Plot{{p}}, wide: true,
+		name: "effect-" + string(m), panels: [][]*plot.Plot{{p}}, wide: true, rows: len(es),
 		title: fmt.Sprintf("What the channel does to the median latency, and what is noise (%s)", m),
 		alt:   "The ratio of each channel's median latency to fanotify's with its interval, and behind it the band within which boots of one channel differ among themselves.",
 		notes: []string{fmt.Sprintf("%s, %s boots. Interval: hierarchical bootstrap, 95 %%.", d.kernelNote(gs), sample(gs)), modeNote(m)},
@@ -96,8 +95,6 @@ type effectBars []effect
 // Plot draws the effects from the bottom up.
 func (b effectBars) Plot(c draw.Canvas, p *plot.Plot) {
 	x, y := p.Transforms(&c)
-	label := textStyle(8, xfont.WeightNormal, black)
-	label.XAlign, label.YAlign = draw.XCenter, draw.YBottom
 	for i, e := range b {
 		at := float64(i)
 		band := vg.Rectangle{Min: vg.Point{X: x(max(p.X.Min, 1-e.floor)), Y: y(at - 0.4)}, Max: vg.Point{X: x(min(p.X.Max, 1+e.floor)), Y: y(at + 0.4)}}
@@ -105,7 +102,6 @@ func (b effectBars) Plot(c draw.Canvas, p *plot.Plot) {
 		s := styleOf(e.arm)
 		c.StrokeLine2(draw.LineStyle{Color: s.color, Width: 2}, x(e.ratio.Lo), y(at), x(e.ratio.Hi), y(at))
 		c.DrawGlyphNoClip(s.marker(), vg.Point{X: x(e.ratio.Value), Y: y(at)})
-		haloText(c, label, vg.Point{X: x(e.ratio.Value), Y: y(at) + 8}, e.String())
 	}
 }
 

@@ -27,6 +27,7 @@ type figure struct {
 	panels [][]*plot.Plot
 	alt    string // the description for those who do not see it
 	wide   bool   // the labels of the vertical axis are words
+	rows   int    // of two lines each, on the vertical axis; 0 where it is a scale
 }
 
 // entry is a legend entry: its swatch, and what it means.
@@ -107,7 +108,10 @@ func (f *figure) noteLines() []string {
 
 // panelHeight is that of the data alone.
 func (f *figure) panelHeight() vg.Length {
-	if len(f.panels) == 1 {
+	switch {
+	case f.rows > 0:
+		return vg.Length(f.rows) * 26
+	case len(f.panels) == 1:
 		return 190
 	}
 	return 125

@@ -38,11 +38,14 @@ func tailFigure(d *data, m result.Mode, gs []*group) *figure {
 			p.Y.Label.Text = "errors"
 			logAxis(&p.X, values)
 			logAxis(&p.Y, append(counts, 1))
-			p.Y.Max *= 10 // for the labels of the maxima
+			var maxima []plot.Plotter // over all the lines
 			for i, g := range filter(at(gs, w), func(g *group) bool { return g.point == point }) {
 				line, worst := outline(g.hist(readTime))
-				p.Add(&plotter.Line{XYs: line, LineStyle: styleOf(g.arm).line(), StepStyle: plotter.PostStep}, maximum{worst, g.arm, i})
+				p.Add(&plotter.Line{XYs: line, LineStyle: styleOf(g.arm).line(), StepStyle: plotter.PostStep})
+				maxima = append(maxima, maximum{worst, g.arm, i})
 			}
+			p.Add(maxima...)
+			p.Y.Max *= math.Pow(10, 0.35*float64(len(armsOf(gs)))) // for their labels
 			row = append(row, p)
 		}
 		rows = append(rows, row)
