@@ -43,10 +43,7 @@ soak: prerequisites bin/wqfan ## wqfan monitor through ten million errors in a g
 	WQFAN_SOAK=10000000 go test -v -count 1 -timeout 3h -run '^TestSoak' ./monitor
 
 kernel: prerequisites bin/wqfan ## build the kernels that test and bench boot, unless they are in the cache
-	bin/wqfan kernel build
-	bin/wqfan kernel build --variant base
-	bin/wqfan kernel build --variant stock
-	bin/wqfan kernel build --variant kunit
+	bin/wqfan kernel build --variant patched,base,stock,kunit
 
 races: prerequisites bin/wqfan ## the series' tests under KASAN and lockdep, each race for RACETIME (20s)
 	bin/wqfan kernel build --variant debug

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sys/unix"
 )
 
@@ -204,6 +205,57 @@ func TestTwoBuildsAtOnce(t *testing.T) {
 		if p != paths[0] {
 			t.Errorf("different images: %v", paths)
 		}
+	}
+}
+
+// Several kernels are made in one tree, and are those that each alone would be.
+func TestBuildAll(t *testing.T) {
+	rec := &recorder{}
+	o := Options{
+		Source: fakeTree{}.write(t), CacheDir: t.TempDir(), Progress: rec,
+		SeriesDir: fakeSeries(t, map[string]string{"config/kunit.config": "CONFIG_KUNIT=y\n"}),
+	}
+	names := []string{"kunit", "stock", "patched"}
+	images, err := BuildAll(t.Context(), o, names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copies := slices.DeleteFunc(slices.Clone(rec.stages), func(s string) bool { return !strings.HasPrefix(s, "copying ") })
+	if len(copies) != 1 {
+		t.Errorf("stages: %v: one copy of the source is enough", rec.stages)
+	}
+	o.CacheDir = t.TempDir()
+	for i, name := range names {
+		o.Variant = name
+		alone, err := Build(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(alone, images[i], cmpopts.IgnoreFields(Image{}, "Path", "Built", "Seconds")); d != "" {
+			t.Errorf("%s (-alone +in one tree):\n%s", name, d)
+		}
+		if filepath.Base(alone.Dir()) != filepath.Base(images[i].Dir()) {
+			t.Errorf("%s: %s alone, %s in one tree", name, alone.Dir(), images[i].Dir())
+		}
+	}
+}
+
+// What was built before an error stays.
+func TestBuildAllFails(t *testing.T) {
+	o := Options{
+		Source: fakeTree{}.write(t), CacheDir: t.TempDir(),
+		SeriesDir: fakeSeries(t, map[string]string{"0002-fserror-second.patch": strings.ReplaceAll(fakePatch2, "line 5", "line 4")}),
+	}
+	_, err := BuildAll(t.Context(), o, "patched", "stock")
+	if _, ok := errors.AsType[*ApplyError](err); !ok {
+		t.Errorf("error %v, want *ApplyError", err)
+	}
+	o.Variant = "stock"
+	if _, err := Find(t.Context(), o); err != nil {
+		t.Error(err)
+	}
+	if l := leftovers(t, o.CacheDir, tmpDir); len(l) > 0 {
+		t.Errorf("left behind: %v", l)
 	}
 }
 

@@ -113,12 +113,10 @@ func (b *builder) check(ctx context.Context, s source) (*Check, error) {
 	}
 	defer remove()
 	src := filepath.Join(tmp, "tree")
-	bare := *b
-	bare.series = &series{}
-	if err := bare.patchedTree(ctx, s, tree, src, s.base(version)); err != nil {
+	if err := b.copySource(ctx, s, tree, src, s.base(version)); err != nil {
 		return nil, err
 	}
-	m := kbuild{b: b, src: src, out: filepath.Join(src, "build"), log: io.Discard}
+	m := kbuild{b: b, dir: tmp, src: src, out: filepath.Join(src, "build"), log: io.Discard}
 	if err := os.Mkdir(m.out, 0o755); err != nil {
 		return nil, err
 	}
@@ -228,7 +226,7 @@ func (m *kbuild) objectsOf(ctx context.Context, p patch, pc *PatchCheck) error {
 		return err
 	}
 	for _, o := range objects {
-		err := m.make(ctx, "compiling "+o, "-j"+strconv.Itoa(m.b.opts.Jobs), o)
+		err := m.make(ctx, "compiling "+o, o)
 		be, failed := errors.AsType[*BuildError](err)
 		switch {
 		case err == nil:

@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -82,6 +83,23 @@ type builder struct {
 	series *series
 	cc     string
 	noCC   error // a *MissingError when there is no compiler: cc is "" then
+	work   *work // where it builds
+}
+
+// work is a tree in which kernels are built one after the other: make compiles
+// no more of the next than what differs.
+type work struct {
+	tree   *kbuild // nil until something has to be built
+	source string  // what it is of
+	remove func()
+}
+
+// drop removes the tree.
+func (w *work) drop() {
+	if w.tree != nil {
+		w.remove()
+		w.tree = nil
+	}
 }
 
 func newBuilder(ctx context.Context, o Options) (*builder, error) {
@@ -147,10 +165,50 @@ func Find(ctx context.Context, o Options) (*Image, error) {
 // Errors can be told apart: *MissingError, *SpaceError, *SourceError,
 // *VersionError, *UnavailableError, *ApplyError, *DroppedError, *BuildError.
 func Build(ctx context.Context, o Options) (*Image, error) {
-	b, err := newBuilder(ctx, o)
+	images, err := BuildAll(ctx, o, cmp.Or(o.Variant, "patched"))
 	if err != nil {
 		return nil, err
 	}
+	return images[0], nil
+}
+
+// BuildAll is Build for several variants, and gives their images in the order of
+// the names. What is missing is built in one tree, which takes less than as many
+// builds. After an error, what was finished before it is in the cache.
+func BuildAll(ctx context.Context, o Options, names ...string) ([]*Image, error) {
+	var bs []*builder
+	w := &work{}
+	defer w.drop()
+	for _, n := range names {
+		o.Variant = n
+		b, err := newBuilder(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		b.work = w
+		bs = append(bs, b)
+	}
+	// Patches can be added to a tree, and options to a configuration.
+	slices.SortStableFunc(bs, func(x, y *builder) int {
+		return cmp.Or(len(x.series.patches)-len(y.series.patches), len(x.series.fragments)-len(y.series.fragments))
+	})
+	images := make([]*Image, len(names))
+	for _, b := range bs {
+		im, err := b.made(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for i, n := range names {
+			if n == b.opts.Variant {
+				images[i] = im
+			}
+		}
+	}
+	return images, nil
+}
+
+// made is the image in the cache, or a new one.
+func (b *builder) made(ctx context.Context) (*Image, error) {
 	defer b.opts.Progress.Stage("")
 	s, err := b.local(ctx)
 	if err == nil {
@@ -307,12 +365,11 @@ func (b *builder) build(ctx context.Context, s source) (*Image, error) {
 	if im, err := b.image(s); err == nil {
 		return im, nil
 	}
-	tmp, remove, err := b.cache.work(name)
+	m, err := b.kbuild(ctx, "build-"+key, tree, base, s)
 	if err != nil {
-		return nil, err
+		return nil, b.cache.noSpace("building the kernel", err, "")
 	}
-	defer remove()
-	im, err := b.compile(ctx, tmp, tree, base, s)
+	im, err := m.image(ctx, base, s)
 	if err != nil {
 		return nil, b.cache.noSpace("building the kernel", err, "")
 	}
@@ -337,25 +394,34 @@ func (b *builder) keep(im *Image, key string, start time.Time) (*Image, error) {
 	return readImage(final)
 }
 
-// patchedTree makes dst, a copy of tree that the patches may change.
-func (b *builder) patchedTree(ctx context.Context, s source, tree, dst, base string) error {
+// copySource makes dst, a copy of tree that patches may change.
+func (b *builder) copySource(ctx context.Context, s source, tree, dst, base string) error {
 	b.opts.Progress.Stage("copying the source of Linux " + base)
+	var err error
 	if s.dir { // somebody else's files: no links, and no build products
 		if err := b.cache.room("a copy of the kernel source", room.tree); err != nil {
 			return err
 		}
-		if err := copyTree(ctx, tree, dst, false, notSource); err != nil {
-			return fmt.Errorf("copying %s: %w", tree, err)
-		}
-	} else if err := copyTree(ctx, tree, dst, true, nil); err != nil {
+		err = copyTree(ctx, tree, dst, false, notSource)
+	} else {
+		err = copyTree(ctx, tree, dst, true, nil)
+	}
+	if err != nil {
 		return fmt.Errorf("copying %s: %w", tree, err)
 	}
-	if len(b.series.patches) == 0 {
+	return nil
+}
+
+// apply applies the series but for the first done patches to a tree.
+func (b *builder) apply(ctx context.Context, dst, base string, done int) error {
+	all := len(b.series.patches)
+	if done == all {
 		return nil
 	}
 	b.opts.Progress.Stage("applying the series")
-	return b.series.apply(ctx, dst, "Linux "+base, func(n int) {
-		b.opts.Progress.Step(n, len(b.series.patches), "patches", false)
+	rest := series{patches: b.series.patches[done:]}
+	return rest.apply(ctx, dst, "Linux "+base, func(n int) {
+		b.opts.Progress.Step(done+n, all, "patches", false)
 	})
 }
 
@@ -381,7 +447,11 @@ func (b *builder) tryApply(ctx context.Context, s source) error {
 	if patched.series, err = loadSeries("patched", b.opts.SeriesDir, b.opts.Upto); err != nil {
 		return err
 	}
-	return patched.patchedTree(ctx, s, tree, filepath.Join(tmp, "tree"), s.base(version))
+	dst, base := filepath.Join(tmp, "tree"), s.base(version)
+	if err := b.copySource(ctx, s, tree, dst, base); err != nil {
+		return err
+	}
+	return patched.apply(ctx, dst, base, 0)
 }
 
 // reproducible makes two builds of the same source the same, bit for bit.
@@ -392,32 +462,69 @@ var reproducible = []string{
 	"KBUILD_BUILD_VERSION=1",
 }
 
-// compile fills tmp/entry.
-func (b *builder) compile(ctx context.Context, tmp, tree, base string, s source) (*Image, error) {
-	m, err := b.kbuild(ctx, tmp, tree, base, s)
-	if err != nil {
-		return nil, err
-	}
-	return m.image(ctx, filepath.Join(tmp, "entry"), base, s)
-}
-
-// kbuild makes the tree to build in, with the patches.
-func (b *builder) kbuild(ctx context.Context, tmp, tree, base string, s source) (*kbuild, error) {
+// kbuild gives a tree with the series to build in: the one before, with the
+// patches that it lacks, or a new one. A new one has a lock, and a directory
+// below tmp/, of that name.
+func (b *builder) kbuild(ctx context.Context, name, tree, base string, s source) (*kbuild, error) {
 	if err := b.cache.room("building a kernel", room.compile); err != nil {
 		return nil, err
+	}
+	w := b.work
+	if w.tree == nil || w.source != s.SHA256 || !startsWith(b.series.patches, w.tree.patches) {
+		w.drop()
+		if err := w.start(ctx, b, name, tree, base, s); err != nil {
+			return nil, err
+		}
+	}
+	m := w.tree
+	if err := b.apply(ctx, m.src, base, len(m.patches)); err != nil {
+		w.drop() // some patches are in, some not
+		return nil, err
+	}
+	m.b, m.patches = b, b.series.patches
+	return m, nil
+}
+
+// start makes the tree, without patches.
+func (w *work) start(ctx context.Context, b *builder, name, tree, base string, s source) error {
+	unlock, err := b.cache.lock(ctx, name, func() { b.opts.Progress.Note("waiting for another process that builds the same") })
+	if err != nil {
+		return err
+	}
+	tmp, remove, err := b.cache.work(name)
+	if err != nil {
+		unlock()
+		return err
 	}
 	// Below the source the build names it by relative paths, which are the
 	// same in every build: what ccache needs to find objects again.
 	src := filepath.Join(tmp, "tree")
-	m := &kbuild{b: b, src: src, out: filepath.Join(src, "build")}
-	if err := b.patchedTree(ctx, s, tree, src, base); err != nil {
-		return nil, err
+	w.tree = &kbuild{b: b, dir: tmp, src: src, out: filepath.Join(src, "build")}
+	w.source, w.remove = s.SHA256, func() { remove(); unlock() }
+	if err := b.copySource(ctx, s, tree, src, base); err != nil {
+		w.drop()
+		return err
 	}
-	return m, os.Mkdir(m.out, 0o755)
+	if err := os.Mkdir(w.tree.out, 0o755); err != nil {
+		w.drop()
+		return err
+	}
+	return nil
 }
 
-// image makes the kernel, and entry of what is kept of it.
-func (m *kbuild) image(ctx context.Context, entry, base string, s source) (*Image, error) {
+// startsWith says whether the series begins with these patches.
+func startsWith(series, patches []patch) bool {
+	return len(patches) <= len(series) && slices.EqualFunc(series[:len(patches)], patches, func(a, b patch) bool {
+		return a.name == b.name && bytes.Equal(a.data, b.data)
+	})
+}
+
+// image makes the kernel, and an entry of what is kept of it.
+func (m *kbuild) image(ctx context.Context, base string, s source) (*Image, error) {
+	entry := filepath.Join(m.dir, "entry")
+	if err := os.RemoveAll(entry); err != nil {
+		return nil, err
+	}
 	if err := os.Mkdir(entry, 0o755); err != nil {
 		return nil, err
 	}
@@ -432,7 +539,7 @@ func (m *kbuild) image(ctx context.Context, entry, base string, s source) (*Imag
 	if err := m.configure(ctx); err != nil {
 		return nil, err
 	}
-	if err := m.make(ctx, "compiling", "-j"+fmt.Sprint(b.opts.Jobs), "bzImage", "headers"); err != nil {
+	if err := m.make(ctx, "compiling", "bzImage", "headers"); err != nil {
 		return nil, err
 	}
 
@@ -497,7 +604,9 @@ func (m *kbuild) image(ctx context.Context, entry, base string, s source) (*Imag
 // kbuild runs make in one build directory.
 type kbuild struct {
 	b        *builder
+	dir      string // of its own: nothing but the tree, and the entry that it makes
 	src, out string
+	patches  []patch // which the tree has
 	log      io.Writer
 	objects  int
 }
@@ -532,8 +641,12 @@ func (m *kbuild) configure(ctx context.Context) error {
 	return checkConfig(m.b.series.fragments, data)
 }
 
+// neutral changes no instruction of the kernel: gcc is faster when it need not
+// remember of which macros a token comes.
+const neutral = "-ftrack-macro-expansion=0"
+
 func (m *kbuild) make(ctx context.Context, stage string, args ...string) error {
-	argv := []string{"make", "ARCH=x86_64", "O=" + m.out, "LOCALVERSION=" + variants[m.b.opts.Variant].local}
+	argv := []string{"make", "-j" + strconv.Itoa(m.b.opts.Jobs), "ARCH=x86_64", "O=" + m.out, "LOCALVERSION=" + variants[m.b.opts.Variant].local, "KCFLAGS=" + neutral}
 	if _, err := exec.LookPath("ccache"); err == nil {
 		argv = append(argv, "CC=ccache gcc", "HOSTCC=ccache gcc")
 	}
@@ -561,7 +674,7 @@ func (m *kbuild) run(ctx context.Context, stage string, argv ...string) error {
 	if serr := m.b.cache.noSpace(stage+" the kernel", err, said.String()); serr != err {
 		return serr
 	}
-	log := m.b.cache.path(logsDir, filepath.Base(filepath.Dir(m.src))+".log")
+	log := m.b.cache.path(logsDir, filepath.Base(m.dir)+".log")
 	if werr := os.WriteFile(log, said.Bytes(), 0o644); werr != nil {
 		return errors.Join(err, werr)
 	}
@@ -571,14 +684,13 @@ func (m *kbuild) run(ctx context.Context, stage string, argv ...string) error {
 // typicalObjects is what the configuration of this project compiles, roughly.
 const typicalObjects = 1400
 
-// expect guesses how many objects there will be: as many as the last time.
+// expect guesses how many objects there will be: in a new tree as many as ever.
 func (b *builder) expect() int {
+	most := 0
 	for _, im := range list(b.cache, func(string) {}) {
-		if im.Objects > 0 {
-			return im.Objects
-		}
+		most = max(most, im.Objects)
 	}
-	return typicalObjects
+	return cmp.Or(most, typicalObjects)
 }
 
 // List gives the images in the cache, the newest first. It notes those that are

@@ -52,36 +52,21 @@ func walk(ctx context.Context, o Options, yield func(*Image) bool) error {
 	if err != nil {
 		return err
 	}
-	const name = "walk"
-	unlock, err := b.cache.lock(ctx, name, func() { b.opts.Progress.Note("waiting for another walk") })
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	tmp, remove, err := b.cache.work(name)
-	if err != nil {
-		return err
-	}
-	defer remove()
-
 	all := b.series
-	b.series = all.first(0)
-	m, err := b.kbuild(ctx, tmp, tree, s.base(version), s)
-	if err != nil {
-		return err
-	}
+	b.work = &work{}
+	defer b.work.drop()
 	for n := range len(all.patches) + 1 {
 		b.series = all.first(n)
 		if n > 0 {
 			b.opts.Progress.Stage(fmt.Sprintf("patch %d of %d", n, len(all.patches)))
-			last := series{patches: b.series.patches[n-1:]}
-			if err := last.apply(ctx, m.src, "Linux "+s.base(version), func(int) {}); err != nil {
-				return err
-			}
+		}
+		m, err := b.kbuild(ctx, "walk", tree, s.base(version), s)
+		if err != nil {
+			return err
 		}
 		im, err := b.image(s)
 		if err != nil || im.W1 == nil {
-			if im, err = m.step(ctx, tmp, s.base(version), s); err != nil {
+			if im, err = m.step(ctx, s.base(version), s); err != nil {
 				return fmt.Errorf("with %d patches: %w", n, err)
 			}
 		}
@@ -93,7 +78,7 @@ func walk(ctx context.Context, o Options, yield func(*Image) bool) error {
 }
 
 // step builds the kernel of the tree as it is.
-func (m *kbuild) step(ctx context.Context, tmp, base string, s source) (*Image, error) {
+func (m *kbuild) step(ctx context.Context, base string, s source) (*Image, error) {
 	start := time.Now()
 	key := m.b.key(s, m.b.cc)
 	unlock, err := m.b.cache.lock(ctx, "image-"+key, func() {})
@@ -101,11 +86,7 @@ func (m *kbuild) step(ctx context.Context, tmp, base string, s source) (*Image, 
 		return nil, err
 	}
 	defer unlock()
-	entry := filepath.Join(tmp, "entry")
-	if err := os.RemoveAll(entry); err != nil {
-		return nil, err
-	}
-	im, err := m.image(ctx, entry, base, s)
+	im, err := m.image(ctx, base, s)
 	if err != nil {
 		return nil, err
 	}

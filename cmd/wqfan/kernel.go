@@ -22,14 +22,14 @@ type kernelCmd struct {
 
 // kernelFlags say which kernel is meant.
 type kernelFlags struct {
-	Variant string `enum:"patched,base,stock,kunit,debug" default:"patched" help:"patched; base: only the patches that leave the queue as mainline has it; stock: without the series, on the same source and configuration; kunit, debug: patched, with KUnit tests, and with KASAN, lockdep and the like."`
-	Source  string `placeholder:"DIR|TARBALL" env:"KSRC" help:"Linux source to use instead of the one in the cache or Debian's."`
-	Series  string `placeholder:"DIR" type:"existingdir" help:"Series to use instead of the one in this program: *.patch and config/."`
-	Upto    int    `placeholder:"N" help:"Apply the variant's patches only up to the Nth."`
+	Variant []string `enum:"patched,base,stock,kunit,debug" default:"patched" help:"patched; base: only the patches that leave the queue as mainline has it; stock: without the series, on the same source and configuration; kunit, debug: patched, with KUnit tests, and with KASAN, lockdep and the like. Several, with commas between, are built in one tree, which is faster than one by one."`
+	Source  string   `placeholder:"DIR|TARBALL" env:"KSRC" help:"Linux source to use instead of the one in the cache or Debian's."`
+	Series  string   `placeholder:"DIR" type:"existingdir" help:"Series to use instead of the one in this program: *.patch and config/."`
+	Upto    int      `placeholder:"N" help:"Apply the variant's patches only up to the Nth."`
 }
 
 func (f kernelFlags) options() kernel.Options {
-	return kernel.Options{Variant: f.Variant, Source: f.Source, SeriesDir: f.Series, Upto: f.Upto}
+	return kernel.Options{Source: f.Source, SeriesDir: f.Series, Upto: f.Upto}
 }
 
 type kernelBuildCmd struct {
@@ -42,11 +42,16 @@ func (c *kernelBuildCmd) Run(ctx context.Context) error {
 	o := c.options()
 	o.Jobs = c.Jobs
 	o.Progress = kernel.NewProgress(os.Stderr)
-	im, err := kernel.Build(ctx, o)
+	images, err := kernel.BuildAll(ctx, o, c.Variant...)
 	if err != nil {
 		return noKernel(ctx, err)
 	}
-	return printPath(ctx, im)
+	for _, im := range images {
+		if err := printPath(ctx, im); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func printPath(ctx context.Context, im *kernel.Image) error {
@@ -92,11 +97,16 @@ type kernelPathCmd struct {
 func (c *kernelPathCmd) Run(ctx context.Context) error {
 	o := c.options()
 	o.Progress = kernel.NewProgress(os.Stderr)
-	im, err := kernel.Find(ctx, o)
-	if err != nil {
-		return noKernel(ctx, err)
+	for _, o.Variant = range c.Variant {
+		im, err := kernel.Find(ctx, o)
+		if err != nil {
+			return noKernel(ctx, err)
+		}
+		if err := printPath(ctx, im); err != nil {
+			return err
+		}
 	}
-	return printPath(ctx, im)
+	return nil
 }
 
 type kernelCheckCmd struct {

@@ -162,21 +162,28 @@ func (r *runCmd) Run(ctx context.Context) error {
 		}
 	}
 	o.Resume, o.Dir, o.Parent = r.Resume, r.Out, "reports/local"
-	for _, v := range o.Plan.Kernels() {
-		if r.Kernel != "" {
-			given := result.Kernel{Variant: "given"}
-			if im, err := kernel.Describe(r.Kernel); err == nil {
-				given = recordOf(im)
-			}
-			o.Kernels[v], o.Name = campaign.Kernel{Image: r.Kernel, Record: given}, given.Variant
-			continue
+	variants := o.Plan.Kernels()
+	if r.Kernel != "" {
+		given := result.Kernel{Variant: "given"}
+		if im, err := kernel.Describe(r.Kernel); err == nil {
+			given = recordOf(im)
 		}
-		im, err := kernel.Build(ctx, kernel.Options{Source: r.Source, Variant: string(v), Progress: kernel.NewProgress(os.Stderr)})
+		for _, v := range variants {
+			o.Kernels[v], o.Name = campaign.Kernel{Image: r.Kernel, Record: given}, given.Variant
+		}
+	} else {
+		var names []string
+		for _, v := range variants {
+			names = append(names, string(v))
+		}
+		images, err := kernel.BuildAll(ctx, kernel.Options{Source: r.Source, Progress: kernel.NewProgress(os.Stderr)}, names...)
 		if err != nil {
 			return noKernel(ctx, err)
 		}
-		o.Kernels[v] = campaign.Kernel{Image: im.Path, Record: recordOf(im)}
-		o.Name = im.Release
+		for i, im := range images {
+			o.Kernels[variants[i]] = campaign.Kernel{Image: im.Path, Record: recordOf(im)}
+			o.Name = im.Release
+		}
 	}
 	show := newMeter(o.Part.Take(o.Plan).Cells())
 	o.Say, o.Step = show.say, show.step
