@@ -34,7 +34,9 @@
 // With ccache, which is used when it is there, another series with the same
 // options compiles only what includes a file that its patches change: the build
 // folder lies in the source's, so that all paths are relative and the same in
-// every build. Other options change a header that every object includes.
+// every build. Other options change a header that every object includes: there
+// [BuildAll] helps, which builds several kernels in one tree, where make looks at
+// each option by itself.
 //
 // Everything is made below tmp/ under the lock of its name and then renamed:
 // what has its final name is complete. An interrupted build leaves at most a
