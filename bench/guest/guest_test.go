@@ -205,7 +205,8 @@ func handleOrphan(context.Context, json.RawMessage, *Output) error {
 		if err != nil {
 			return err
 		}
-		if f := strings.Fields(string(stat)); f[2] == "Z" && f[3] != "1" {
+		// It has no parent while it is taken out of the table.
+		if f := strings.Fields(string(stat)); f[2] == "Z" && f[3] != "1" && f[3] != "0" {
 			return fmt.Errorf("the orphan's parent is %s", f[3])
 		}
 		time.Sleep(time.Millisecond)

@@ -18,7 +18,8 @@
 //
 //	sources/  tarballs, each with a record of where it is from and its SHA-256
 //	trees/    one unpacked, untouched tree for each tarball
-//	images/   what was built, keyed by source, series, fragments and compiler
+//	images/   what was built, keyed by source, series, fragments, compiler and
+//	          make's settings
 //	ccache/   compiled objects, where ccache is installed
 //	check/    a cache like this one, of CheckBase
 //	logs/     logs of builds that failed

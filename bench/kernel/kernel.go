@@ -66,6 +66,13 @@ func (im *Image) Headers() string { return filepath.Join(im.Dir(), "include") }
 // of both channels, XFS's own header, and every file that the series adds.
 func (im *Image) File(name string) string { return filepath.Join(im.Dir(), "src", name) }
 
+// Tree is the unpacked source that the image was made of, without the series. It
+// is not there where the source was a directory, or the cache was cleaned.
+func (im *Image) Tree() string {
+	source := source{SHA256: im.Source}
+	return filepath.Join(im.Dir(), "..", "..", treesDir, source.id())
+}
+
 // keptFiles are the files of the tree that tests compile, beside those which
 // the series adds.
 var keptFiles = []string{
@@ -263,7 +270,7 @@ func (b *builder) local(ctx context.Context) (source, error) {
 // key names the image of a source: everything that decides its content.
 func (b *builder) key(s source, cc string) string {
 	h := sha256.New()
-	fmt.Fprintln(h, s.SHA256, b.opts.Variant, b.series.hash(), b.series.fragmentHash(), cc)
+	fmt.Fprintln(h, s.SHA256, b.opts.Variant, b.series.hash(), b.series.fragmentHash(), cc, settings)
 	return short(h.Sum(nil))
 }
 
@@ -641,12 +648,14 @@ func (m *kbuild) configure(ctx context.Context) error {
 	return checkConfig(m.b.series.fragments, data)
 }
 
-// neutral changes no instruction of the kernel: gcc is faster when it need not
-// remember of which macros a token comes.
-const neutral = "-ftrack-macro-expansion=0"
+// settings are make's in every build. gcc is faster when it need not remember of
+// which macros a token comes; no instruction changes. Compilers that a machine
+// may have beside it shall not show in its configuration.
+var settings = []string{"KCFLAGS=-ftrack-macro-expansion=0", "RUSTC=none", "PAHOLE=none"}
 
 func (m *kbuild) make(ctx context.Context, stage string, args ...string) error {
-	argv := []string{"make", "-j" + strconv.Itoa(m.b.opts.Jobs), "ARCH=x86_64", "O=" + m.out, "LOCALVERSION=" + variants[m.b.opts.Variant].local, "KCFLAGS=" + neutral}
+	argv := []string{"make", "-j" + strconv.Itoa(m.b.opts.Jobs), "ARCH=x86_64", "O=" + m.out, "LOCALVERSION=" + variants[m.b.opts.Variant].local}
+	argv = append(argv, settings...)
 	if _, err := exec.LookPath("ccache"); err == nil {
 		argv = append(argv, "CC=ccache gcc", "HOSTCC=ccache gcc")
 	}
