@@ -67,14 +67,11 @@ type Options struct {
 // record of this run. The error of a guest that did not end well is a
 // *guest.Error; of several the gravest comes first.
 func Run(ctx context.Context, o Options) (dir string, err error) {
-	header, kvm := describe(ctx, o)
-	if header.Plan, err = planHash(o); err != nil {
-		return "", &guest.Error{Kind: guest.RunnerFailed, Msg: "name the plan", Err: err}
-	}
-	done, err := o.finished(header)
+	header, done, err := o.prepare(ctx)
 	if err != nil {
-		return "", &guest.Error{Kind: guest.RunnerFailed, Msg: "resume " + o.Resume, Err: err}
+		return "", err
 	}
+	kvm := o.detect(ctx, header)
 	dir = cmp.Or(o.Dir, filepath.Join(o.Parent, header.Started.Format("20060102-150405")+"-"+o.Name))
 	w, err := result.Create(dir, header)
 	for n := 2; o.Dir == "" && errors.Is(err, fs.ErrExist); n++ {
@@ -232,15 +229,51 @@ func (c *campaign) say(format string, args ...any) {
 	}
 }
 
-// describe starts the record: what is asked for, and of which machine.
-func describe(ctx context.Context, o Options) (*result.Run, bool) {
-	mode, why := result.TCG, "not asked for"
-	if o.Mode == "" || o.Mode == result.KVM {
-		for _, k := range o.Kernels { // any one tells
-			mode, why = guest.Detect(ctx, k.Image)
-			break
+// Check refuses what Run would refuse before it makes anything: a record that is
+// no other part of this run, a directory that is taken, a file that is no kernel.
+// Kernels that are still to be built may be missing.
+func (o Options) Check(ctx context.Context) error {
+	_, _, err := o.prepare(ctx)
+	return err
+}
+
+// prepare starts the record, and loads the one that is resumed.
+func (o Options) prepare(ctx context.Context) (header, before *result.Run, err error) {
+	for _, k := range o.Kernels {
+		if err := guest.CheckKernel(k.Image); err != nil {
+			return nil, nil, &guest.Error{Kind: guest.RunnerFailed, Err: err}
 		}
 	}
+	header = describe(ctx, o)
+	if header.Plan, err = planHash(o); err != nil {
+		return nil, nil, &guest.Error{Kind: guest.RunnerFailed, Msg: "name the plan", Err: err}
+	}
+	if before, err = o.finished(header); err != nil {
+		return nil, nil, &guest.Error{Kind: guest.RunnerFailed, Msg: "resume " + o.Resume, Err: err}
+	}
+	if o.Dir != "" {
+		if err := result.Vacant(o.Dir); err != nil {
+			return nil, nil, &guest.Error{Kind: guest.RunnerFailed, Err: err}
+		}
+	}
+	return header, before, nil
+}
+
+// detect says whether KVM is used where the mode is left open, and records why.
+func (o Options) detect(ctx context.Context, header *result.Run) bool {
+	if o.Mode != "" && o.Mode != result.KVM {
+		return false
+	}
+	for _, k := range o.Kernels { // any one tells
+		mode, why := guest.Detect(ctx, k.Image)
+		header.Host.KVM = why
+		return mode == result.KVM
+	}
+	return false
+}
+
+// describe starts the record: what is asked for, and of which machine.
+func describe(ctx context.Context, o Options) *result.Run {
 	qemu, err := guest.QEMUVersion(ctx)
 	if err != nil {
 		qemu = err.Error()
@@ -252,9 +285,9 @@ func describe(ctx context.Context, o Options) (*result.Run, bool) {
 		Planned: o.Part.Take(o.Plan).Cells(),
 		Host: result.Host{
 			Kernel: hostRelease(), CPU: cpuModel(), CPUs: runtime.NumCPU(), Go: runtime.Version(),
-			QEMU: qemu, Revision: revision(), KVM: why,
+			QEMU: qemu, Revision: revision(), KVM: "not asked for",
 		},
-	}, mode == result.KVM
+	}
 }
 
 func hostRelease() string {

@@ -100,7 +100,7 @@ func tryKVM(ctx context.Context, kernel string) string {
 
 // verdictKey names what a verdict depends on.
 func verdictKey(kernel string) (string, error) {
-	if err := checkKernel(kernel); err != nil {
+	if err := CheckKernel(kernel); err != nil {
 		return "", err
 	}
 	qemu, err := qemuBinary()

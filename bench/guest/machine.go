@@ -151,7 +151,7 @@ func (m Machine) check(j Job) error {
 	case m.MaxSerial < 0:
 		return fmt.Errorf("a serial log of at most %d bytes: want some, or 0 for %d", m.MaxSerial, DefaultMaxSerial)
 	}
-	if err := checkKernel(m.Kernel); err != nil {
+	if err := CheckKernel(m.Kernel); err != nil {
 		return err
 	}
 	seen := map[string]bool{}

@@ -229,7 +229,7 @@ func TestInflateKernel(t *testing.T) {
 	} {
 		t.Run(strings.ReplaceAll(tt.name, " ", "-"), func(t *testing.T) {
 			image := bzImage(t, tt.payload)
-			if err := checkKernel(image); err != nil {
+			if err := CheckKernel(image); err != nil {
 				t.Fatal(err)
 			}
 			got, err := inflateKernel(image, t.TempDir())
@@ -252,7 +252,7 @@ func TestInflateKernel(t *testing.T) {
 			if err != nil || !bytes.Equal(b, pvh) {
 				t.Errorf("%d bytes, %v", len(b), err)
 			}
-			if err := checkKernel(got); err != nil {
+			if err := CheckKernel(got); err != nil {
 				t.Error(err)
 			}
 		})
@@ -279,7 +279,7 @@ func TestTruncatedKernel(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := fmt.Sprintf("kernel %s is truncated: its header says %d bytes, the file has %d", image, whole, size)
-		if err := checkKernel(image); err == nil || err.Error() != want {
+		if err := CheckKernel(image); err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
 		}
 		if _, err := inflateKernel(image, t.TempDir()); err == nil || err.Error() != want {
@@ -289,7 +289,7 @@ func TestTruncatedKernel(t *testing.T) {
 	if err := os.WriteFile(image, b[:whole], 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := checkKernel(image); err != nil {
+	if err := CheckKernel(image); err != nil {
 		t.Error(err)
 	}
 }

@@ -37,9 +37,9 @@ func isBzImage(head []byte) bool {
 		binary.LittleEndian.Uint16(head[bzBootFlag:]) == 0xaa55
 }
 
-// checkKernel refuses what QEMU's -kernel would not boot: it takes any file and
+// CheckKernel refuses what QEMU's -kernel would not boot: it takes any file and
 // then waits for ever.
-func checkKernel(path string) error {
+func CheckKernel(path string) error {
 	f, size, err := openKernel(path)
 	if err != nil {
 		return err

@@ -75,7 +75,22 @@ func claim(dir string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make the run's directory: %w", err)
 	}
+	if err := Vacant(dir); err != nil {
+		return err
+	}
+	if err := os.Mkdir(filepath.Join(dir, histDir), 0o755); err != nil {
+		return fmt.Errorf("take the run's directory; give another directory: %w", err)
+	}
+	return nil
+}
+
+// Vacant refuses, with an error that is fs.ErrExist, a directory that holds
+// anything: Create would.
+func Vacant(dir string) error {
 	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("make the run's directory: give another directory: %w", err)
 	}
@@ -84,9 +99,6 @@ func claim(dir string) error {
 	}
 	if len(entries) != 0 {
 		return fmt.Errorf("%s: the directory is not empty, it holds %q; give another directory: %w", dir, entries[0].Name(), fs.ErrExist)
-	}
-	if err := os.Mkdir(filepath.Join(dir, histDir), 0o755); err != nil {
-		return fmt.Errorf("take the run's directory; give another directory: %w", err)
 	}
 	return nil
 }

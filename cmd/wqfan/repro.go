@@ -44,6 +44,11 @@ func (c *reproCmd) Run(ctx context.Context) error {
 	if c.VNG {
 		return c.printVNG()
 	}
+	if c.Kernel != "" {
+		if err := guest.CheckKernel(c.Kernel); err != nil {
+			return &guest.Error{Kind: guest.RunnerFailed, Err: err}
+		}
+	}
 	failed := 0
 	emit, err := c.writer(len(behaviours))
 	if err != nil {

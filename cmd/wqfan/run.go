@@ -171,19 +171,10 @@ func (r *runCmd) Run(ctx context.Context) error {
 		for _, v := range variants {
 			o.Kernels[v], o.Name = campaign.Kernel{Image: r.Kernel, Record: given}, given.Variant
 		}
-	} else {
-		var names []string
-		for _, v := range variants {
-			names = append(names, string(v))
-		}
-		images, err := kernel.BuildAll(ctx, kernel.Options{Source: r.Source, Progress: kernel.NewProgress(os.Stderr)}, names...)
-		if err != nil {
-			return noKernel(ctx, err)
-		}
-		for i, im := range images {
-			o.Kernels[variants[i]] = campaign.Kernel{Image: im.Path, Record: recordOf(im)}
-			o.Name = im.Release
-		}
+	}
+	// A kernel takes minutes to build: what is wrong with the rest is said first.
+	if err := o.Check(ctx); err != nil {
+		return err
 	}
 	show := newMeter(o.Part.Take(o.Plan).Cells())
 	o.Say, o.Step = show.say, show.step
@@ -199,6 +190,20 @@ func (r *runCmd) Run(ctx context.Context) error {
 			if err := m.Cell(b, &c); err != nil {
 				show.say("%v", err)
 			}
+		}
+	}
+	if r.Kernel == "" {
+		var names []string
+		for _, v := range variants {
+			names = append(names, string(v))
+		}
+		images, err := kernel.BuildAll(ctx, kernel.Options{Source: r.Source, Progress: kernel.NewProgress(os.Stderr)}, names...)
+		if err != nil {
+			return noKernel(ctx, err)
+		}
+		for i, im := range images {
+			o.Kernels[variants[i]] = campaign.Kernel{Image: im.Path, Record: recordOf(im)}
+			o.Name = im.Release
 		}
 	}
 	dir, runErr := campaign.Run(ctx, o)

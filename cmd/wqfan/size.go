@@ -105,8 +105,14 @@ func (s *sizeCmd) check(ctx context.Context, d model.Demand, r model.Reader, k i
 		return usage(err)
 	}
 	v := plan.Boots[0].Kernel
-	o := campaign.Options{Plan: plan, Kernels: map[scenario.Variant]campaign.Kernel{v: {Image: s.Kernel, Record: result.Kernel{Variant: "given"}}}, Name: "size",
+	o := campaign.Options{Plan: plan, Kernels: map[scenario.Variant]campaign.Kernel{}, Name: "size",
 		Mode: result.ICount, MemMiB: 1024, Dir: s.Out, Parent: "reports/local", Command: os.Args[1:], Timeout: 30 * time.Minute}
+	if s.Kernel != "" {
+		o.Kernels[v] = campaign.Kernel{Image: s.Kernel, Record: result.Kernel{Variant: "given"}}
+	}
+	if err := o.Check(ctx); err != nil {
+		return err
+	}
 	if s.Kernel == "" {
 		im, err := kernel.Build(ctx, kernel.Options{Variant: string(v), Progress: kernel.NewProgress(os.Stderr)})
 		if err != nil {
