@@ -95,6 +95,14 @@ func InGuest(ctx context.Context, payload json.RawMessage, out *guest.Output) er
 }
 
 // OnHost runs behaviours on the running kernel, on loop devices. It needs root.
+// Its error is a *guest.Error, as if this machine were one.
 func OnHost(ctx context.Context, behaviours []Behaviour, emit func(Result) error) error {
-	return Perform(ctx, behaviours, loopDisks{}, emit)
+	err := Perform(ctx, behaviours, loopDisks{}, emit)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return &guest.Error{Kind: guest.Interrupted, Err: err}
+	}
+	return &guest.Error{Kind: guest.RunnerFailed, Err: err}
 }

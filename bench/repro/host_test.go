@@ -159,7 +159,7 @@ func TestHostFailure(t *testing.T) {
 		got = r
 		return fmt.Errorf("enough of %s", r.Name)
 	})
-	if err == nil || err.Error() != "enough of fan-x" {
+	if !errors.Is(err, guest.RunnerFailed) || !strings.HasSuffix(err.Error(), "enough of fan-x") {
 		t.Errorf("ended with %v", err)
 	}
 	if got.Verdict != "" || got.Err != "mark g other: no filesystem other" || got.OK() {

@@ -35,10 +35,7 @@ func TestKTAP(t *testing.T) {
 	results[0].Shows = strings.Repeat("so many words ", 10)
 	var out bytes.Buffer
 	for _, verbose := range []bool{false, true} {
-		k := KTAP{W: &out, Verbose: verbose}
-		if err := k.Plan(len(results)); err != nil {
-			t.Fatal(err)
-		}
+		k := KTAP{W: &out, Planned: len(results), Verbose: verbose}
 		for _, r := range results {
 			if err := k.Result(r); err != nil {
 				t.Fatal(err)

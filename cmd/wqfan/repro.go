@@ -50,10 +50,7 @@ func (c *reproCmd) Run(ctx context.Context) error {
 		}
 	}
 	failed := 0
-	emit, err := c.writer(len(behaviours))
-	if err != nil {
-		return err
-	}
+	emit := c.writer(len(behaviours))
 	count := func(r repro.Result) error {
 		if !r.OK() {
 			failed++
@@ -62,9 +59,6 @@ func (c *reproCmd) Run(ctx context.Context) error {
 	}
 	if c.Host {
 		err = repro.OnHost(ctx, behaviours, count)
-		if ctx.Err() != nil {
-			err = &guest.Error{Kind: guest.Interrupted, Err: err}
-		}
 	} else {
 		err = c.inGuest(ctx, behaviours, count)
 	}
@@ -75,13 +69,12 @@ func (c *reproCmd) Run(ctx context.Context) error {
 }
 
 // writer returns what writes a result to standard output.
-func (c *reproCmd) writer(n int) (func(repro.Result) error, error) {
+func (c *reproCmd) writer(n int) func(repro.Result) error {
 	if c.JSON {
 		enc := json.NewEncoder(os.Stdout)
-		return func(r repro.Result) error { return enc.Encode(r) }, nil
+		return func(r repro.Result) error { return enc.Encode(r) }
 	}
-	k := &repro.KTAP{W: os.Stdout, Verbose: c.Verbose}
-	return k.Result, k.Plan(n)
+	return (&repro.KTAP{W: os.Stdout, Planned: n, Verbose: c.Verbose}).Result
 }
 
 func (c *reproCmd) inGuest(ctx context.Context, behaviours []repro.Behaviour, emit func(repro.Result) error) error {
