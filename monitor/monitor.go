@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -56,6 +57,9 @@ type Options struct {
 // checkEvery is how often what failed is tried again, and how often the kernel's
 // counters are read for losses that no event tells of.
 const checkEvery = 10 * time.Second
+
+// maxScrapers is how many connections the metrics are served on at a time.
+const maxScrapers = 64
 
 // batch is how many events one Read takes: more than one read(2) can give.
 const batch = 2048
@@ -240,7 +244,20 @@ func (m *Monitor) serve() (addr string, stop func(), err error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.metrics.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 8}))
-	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	var open atomic.Int64
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute,
+		ErrorLog: slog.NewLogLogger(m.Log.Handler(), slog.LevelWarn),
+		// Who connects must not take the descriptors that it takes to watch.
+		ConnState: func(c net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				if open.Add(1) > maxScrapers {
+					c.Close()
+				}
+			case http.StateClosed:
+				open.Add(-1)
+			}
+		}}
 	m.Log.Info("metrics", "url", "http://"+l.Addr().String()+"/metrics")
 	done := make(chan struct{})
 	go func() {

@@ -3,6 +3,7 @@
 package monitor
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"net"
@@ -90,6 +91,46 @@ func TestScrape(t *testing.T) {
 	defer r.Body.Close()
 	if b, err := io.ReadAll(r.Body); err != nil || !strings.Contains(string(b), `wqfan_errors_total{errno="EFSCORRUPTED",mount="/srv"} 998`) {
 		t.Errorf("%v: %s", err, b)
+	}
+}
+
+// Those who connect and stay have so many descriptors and no more; when they go,
+// there is room again.
+func TestScrapers(t *testing.T) {
+	m := New(Options{Listen: ":0", Log: quietly})
+	addr, stop, err := m.serve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	ask := func() (net.Conn, error) {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		io.WriteString(c, "HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+		_, err = http.ReadResponse(bufio.NewReader(c), &http.Request{Method: "HEAD"})
+		return c, err
+	}
+	var conns []net.Conn
+	for range maxScrapers {
+		c, err := ask()
+		if err != nil {
+			t.Fatalf("connection %d: %v", len(conns)+1, err)
+		}
+		conns = append(conns, c)
+	}
+	if _, err := ask(); err == nil {
+		t.Error("one more was answered")
+	}
+	for _, c := range conns {
+		c.Close()
+	}
+	for {
+		if _, err := ask(); err == nil {
+			break
+		}
 	}
 }
 

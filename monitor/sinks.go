@@ -144,12 +144,26 @@ func (h *hook) call(ctx context.Context, e Event) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
 	cmd.WaitDelay = time.Second
-	out, err := cmd.CombinedOutput()
+	var out head
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
 	if ctx.Err() == context.DeadlineExceeded {
 		err = fmt.Errorf("took longer than %v", h.limit)
 	}
 	if err != nil && len(out) > 0 {
-		err = fmt.Errorf("%w: %q", err, out[:min(len(out), 200)])
+		err = fmt.Errorf("%w: %q", err, []byte(out))
 	}
 	return err
+}
+
+// quoted is how many bytes of what a hook writes are told when it fails.
+const quoted = 200
+
+// head is the beginning of what is written to it: a hook may write more than
+// there is memory.
+type head []byte
+
+func (h *head) Write(p []byte) (int, error) {
+	*h = append(*h, p[:min(len(p), quoted-len(*h))]...)
+	return len(p), nil
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -187,5 +188,21 @@ func TestHookFails(t *testing.T) {
 	h = newHook(t, "/none", &results)
 	if err := h.call(t.Context(), Event{}); !os.IsNotExist(err) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What a hook writes is quoted, and takes no memory however much it is.
+func TestHookFloods(t *testing.T) {
+	var results []string
+	h := newHook(t, script(t, "head -c 64M /dev/zero; exit 3\n"), &results)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	err := h.call(t.Context(), Event{})
+	runtime.ReadMemStats(&after)
+	if want := `exit status 3: "` + strings.Repeat(`\x00`, quoted) + `"`; err == nil || err.Error() != want {
+		t.Errorf("got %v", err)
+	}
+	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
+		t.Errorf("it took %d bytes", n)
 	}
 }
