@@ -159,7 +159,7 @@ func (c *campaign) boot(ctx context.Context, b scenario.Boot) error {
 	task := bench.Task{Mode: mode, Boot: b, Mounts: map[string]string{}}
 	job := guest.Job{Handler: Handler}
 	if err := c.attach(ctx, &m, &job, &task); err != nil {
-		return failed(ctx, err)
+		return guest.OnHost(ctx, err)
 	}
 	payload, err := json.Marshal(task)
 	if err != nil {
@@ -169,7 +169,7 @@ func (c *campaign) boot(ctx context.Context, b scenario.Boot) error {
 
 	rec := result.Boot{ID: b.ID, Mode: mode, CPUs: b.CPUs, MemMiB: c.MemMiB, Kernel: c.Kernels[b.Kernel].Record, Serial: serial, Verdict: "still running"}
 	if err := c.w.Boot(rec); err != nil {
-		return failed(ctx, err)
+		return guest.OnHost(ctx, err)
 	}
 	job.OnRecord = func(data json.RawMessage) error {
 		var r bench.Record
@@ -210,17 +210,9 @@ func (c *campaign) boot(ctx context.Context, b scenario.Boot) error {
 		c.say("%s: the kernel warns: %s", b.ID, warning)
 	}
 	if werr := c.w.Boot(rec); werr != nil {
-		err = errors.Join(err, failed(ctx, werr))
+		err = errors.Join(err, guest.OnHost(ctx, werr))
 	}
 	return err
-}
-
-// failed is what went wrong on the host, or its end.
-func failed(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return &guest.Error{Kind: guest.Interrupted, Err: err}
-	}
-	return &guest.Error{Kind: guest.RunnerFailed, Err: err}
 }
 
 func (c *campaign) say(format string, args ...any) {
@@ -241,19 +233,19 @@ func (o Options) Check(ctx context.Context) error {
 func (o Options) prepare(ctx context.Context) (header, before *result.Run, err error) {
 	for _, k := range o.Kernels {
 		if err := guest.CheckKernel(k.Image); err != nil {
-			return nil, nil, &guest.Error{Kind: guest.RunnerFailed, Err: err}
+			return nil, nil, guest.OnHost(ctx, err)
 		}
 	}
 	header = describe(ctx, o)
 	if header.Plan, err = planHash(o); err != nil {
-		return nil, nil, &guest.Error{Kind: guest.RunnerFailed, Msg: "name the plan", Err: err}
+		return nil, nil, guest.OnHost(ctx, fmt.Errorf("name the plan: %w", err))
 	}
 	if before, err = o.finished(header); err != nil {
-		return nil, nil, &guest.Error{Kind: guest.RunnerFailed, Msg: "resume " + o.Resume, Err: err}
+		return nil, nil, guest.OnHost(ctx, fmt.Errorf("resume %s: %w", o.Resume, err))
 	}
 	if o.Dir != "" {
 		if err := result.Vacant(o.Dir); err != nil {
-			return nil, nil, &guest.Error{Kind: guest.RunnerFailed, Err: err}
+			return nil, nil, guest.OnHost(ctx, err)
 		}
 	}
 	return header, before, nil

@@ -3,6 +3,7 @@
 package guest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -124,4 +125,14 @@ func ExitStatus(err error) int {
 
 func runnerFailed(err error, format string, args ...any) *Error {
 	return &Error{Kind: RunnerFailed, Msg: fmt.Sprintf(format, args...), Err: err}
+}
+
+// OnHost is the error of what went wrong on the host, outside a boot: that of an
+// interruption once ctx has ended, whatever it made fail, and the runner's before.
+func OnHost(ctx context.Context, err error) *Error {
+	kind := RunnerFailed
+	if ctx.Err() != nil {
+		kind = Interrupted
+	}
+	return &Error{Kind: kind, Err: err}
 }

@@ -43,7 +43,7 @@ type task struct {
 func (g Guest) Perform(ctx context.Context, behaviours []Behaviour, emit func(Result) error) error {
 	tmp, cleanup, err := guest.TempDir()
 	if err != nil {
-		return &guest.Error{Kind: guest.RunnerFailed, Err: err}
+		return guest.OnHost(ctx, err)
 	}
 	defer cleanup()
 	m := guest.Machine{
@@ -53,7 +53,7 @@ func (g Guest) Perform(ctx context.Context, behaviours []Behaviour, emit func(Re
 	for n := range maxDisks {
 		image, err := guest.Image{FS: "ext4", Label: serial(n)}.Create(ctx, tmp)
 		if err != nil {
-			return &guest.Error{Kind: guest.RunnerFailed, Msg: "make a disk", Err: err}
+			return guest.OnHost(ctx, fmt.Errorf("make a disk: %w", err))
 		}
 		m.Disks = append(m.Disks, guest.Disk{Image: image, Serial: serial(n)})
 	}
@@ -97,12 +97,8 @@ func InGuest(ctx context.Context, payload json.RawMessage, out *guest.Output) er
 // OnHost runs behaviours on the running kernel, on loop devices. It needs root.
 // Its error is a *guest.Error, as if this machine were one.
 func OnHost(ctx context.Context, behaviours []Behaviour, emit func(Result) error) error {
-	err := Perform(ctx, behaviours, loopDisks{}, emit)
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return &guest.Error{Kind: guest.Interrupted, Err: err}
+	if err := Perform(ctx, behaviours, loopDisks{}, emit); err != nil {
+		return guest.OnHost(ctx, err)
 	}
-	return &guest.Error{Kind: guest.RunnerFailed, Err: err}
+	return nil
 }

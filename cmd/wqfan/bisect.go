@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"wqfan/bench/campaign"
+	"wqfan/bench/guest"
 	"wqfan/bench/kernel"
 	"wqfan/bench/result"
 	"wqfan/bench/stat"
@@ -59,7 +60,7 @@ func (c *bisectCmd) Run(ctx context.Context) error {
 	b.Measure = func(n int) (*result.Run, error) {
 		im, err := kernel.Build(ctx, kernel.Options{Source: c.Source, SeriesDir: c.Series, Upto: n, Jobs: c.Jobs, Progress: kernel.NewProgress(os.Stderr)})
 		if err != nil {
-			return nil, noKernel(ctx, err)
+			return nil, guest.OnHost(ctx, err)
 		}
 		if len(im.Patches) > len(names) {
 			names = im.Patches

@@ -8,6 +8,7 @@ import (
 	"os"
 	"text/tabwriter"
 
+	"wqfan/bench/guest"
 	"wqfan/bench/kernel"
 )
 
@@ -44,7 +45,7 @@ func (c *kernelBuildCmd) Run(ctx context.Context) error {
 	o.Progress = kernel.NewProgress(os.Stderr)
 	images, err := kernel.BuildAll(ctx, o, c.Variant...)
 	if err != nil {
-		return noKernel(ctx, err)
+		return guest.OnHost(ctx, err)
 	}
 	for _, im := range images {
 		if err := printPath(ctx, im); err != nil {
@@ -56,7 +57,7 @@ func (c *kernelBuildCmd) Run(ctx context.Context) error {
 
 func printPath(ctx context.Context, im *kernel.Image) error {
 	if _, err := fmt.Println(im.Path); err != nil {
-		return noKernel(ctx, err)
+		return guest.OnHost(ctx, err)
 	}
 	return nil
 }
@@ -67,7 +68,7 @@ type kernelListCmd struct{}
 func (c *kernelListCmd) Run(ctx context.Context) error {
 	images, err := kernel.List(kernel.Options{Progress: kernel.NewProgress(os.Stderr)})
 	if err != nil {
-		return noKernel(ctx, err)
+		return guest.OnHost(ctx, err)
 	}
 	if len(images) == 0 {
 		fmt.Fprintln(os.Stderr, "no kernel in the cache: build one with `wqfan kernel build`")
@@ -84,7 +85,7 @@ func (c *kernelListCmd) Run(ctx context.Context) error {
 			series, im.Config, im.Built.Format("2006-01-02 15:04"), im.Path)
 	}
 	if err := w.Flush(); err != nil {
-		return noKernel(ctx, err)
+		return guest.OnHost(ctx, err)
 	}
 	return nil
 }
@@ -100,7 +101,7 @@ func (c *kernelPathCmd) Run(ctx context.Context) error {
 	for _, o.Variant = range c.Variant {
 		im, err := kernel.Find(ctx, o)
 		if err != nil {
-			return noKernel(ctx, err)
+			return guest.OnHost(ctx, err)
 		}
 		if err := printPath(ctx, im); err != nil {
 			return err
@@ -119,10 +120,10 @@ type kernelCheckCmd struct {
 func (c *kernelCheckCmd) Run(ctx context.Context) error {
 	check, err := kernel.CheckBase(ctx, c.Base, kernel.Options{SeriesDir: c.Series, Jobs: c.Jobs, Progress: kernel.NewProgress(os.Stderr)})
 	if err != nil {
-		return noKernel(ctx, err)
+		return guest.OnHost(ctx, err)
 	}
 	if _, err := check.WriteTo(os.Stdout); err != nil {
-		return noKernel(ctx, err)
+		return guest.OnHost(ctx, err)
 	}
 	return nil
 }
@@ -134,7 +135,7 @@ type kernelCleanCmd struct {
 // Run cleans.
 func (c *kernelCleanCmd) Run(ctx context.Context) error {
 	if err := kernel.Clean(kernel.Options{}, c.Sources); err != nil {
-		return noKernel(ctx, err)
+		return guest.OnHost(ctx, err)
 	}
 	return nil
 }

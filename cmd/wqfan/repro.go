@@ -82,7 +82,7 @@ func (c *reproCmd) inGuest(ctx context.Context, behaviours []repro.Behaviour, em
 	if g.Kernel == "" {
 		im, err := kernel.Build(ctx, kernel.Options{Source: c.Source, Variant: c.Variant, Progress: kernel.NewProgress(os.Stderr)})
 		if err != nil {
-			return noKernel(ctx, err)
+			return guest.OnHost(ctx, err)
 		}
 		g.Kernel = im.Path
 	}

@@ -199,7 +199,7 @@ func (r *runCmd) Run(ctx context.Context) error {
 		}
 		images, err := kernel.BuildAll(ctx, kernel.Options{Source: r.Source, Progress: kernel.NewProgress(os.Stderr)}, names...)
 		if err != nil {
-			return noKernel(ctx, err)
+			return guest.OnHost(ctx, err)
 		}
 		for i, im := range images {
 			o.Kernels[variants[i]] = campaign.Kernel{Image: im.Path, Record: recordOf(im)}
@@ -257,15 +257,6 @@ func (r *runCmd) printVNG(plan scenario.Plan) error {
 // recordOf is what a record keeps of a kernel that was built.
 func recordOf(im *kernel.Image) result.Kernel {
 	return result.Kernel{Variant: im.Variant, Base: im.Base, Series: im.Series, Config: im.Config, CC: im.CC}
-}
-
-// noKernel is the error of a run that never had a kernel to boot.
-func noKernel(ctx context.Context, err error) error {
-	kind := guest.RunnerFailed
-	if ctx.Err() != nil {
-		kind = guest.Interrupted
-	}
-	return &guest.Error{Kind: kind, Err: err}
 }
 
 // finish writes the report of a run, whole or not, and says where it is.

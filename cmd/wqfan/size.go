@@ -116,7 +116,7 @@ func (s *sizeCmd) check(ctx context.Context, d model.Demand, r model.Reader, k i
 	if s.Kernel == "" {
 		im, err := kernel.Build(ctx, kernel.Options{Variant: string(v), Progress: kernel.NewProgress(os.Stderr)})
 		if err != nil {
-			return noKernel(ctx, err)
+			return guest.OnHost(ctx, err)
 		}
 		o.Kernels[v] = campaign.Kernel{Image: im.Path, Record: recordOf(im)}
 	}
