@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/u-root/u-root/pkg/cpio"
@@ -118,16 +119,29 @@ func writeInitramfs(file string, m Machine, j Job) (err error) {
 	return w.Flush()
 }
 
+// initrdMagic is what an initramfs begins with, as init/initramfs.c and
+// lib/decompress.c know it: cpio, or what packs it.
+var initrdMagic = []string{"070701", "070702", "\x1f\x8b", "\x1f\x9e", "BZ", "\x5d\x00", "\xfd7", "\x89\x4c", "\x02\x21", "\x28\xb5"}
+
 // copyInitrd copies an initramfs to the front of ours: the kernel unpacks one
 // behind the other, each at a multiple of four bytes, and a file of a later one
-// replaces one of an earlier.
+// replaces one of an earlier. Behind what is none it would not look for ours, and
+// panic for want of a root.
 func copyInitrd(w io.Writer, file string) error {
-	f, err := os.Open(file)
+	f, _, err := openRegular(file)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	n, err := io.Copy(w, f)
+	r := bufio.NewReader(f)
+	head, err := r.Peek(len(initrdMagic[0]))
+	if err != nil && err != io.EOF {
+		return err
+	}
+	if !slices.ContainsFunc(initrdMagic, func(m string) bool { return bytes.HasPrefix(head, []byte(m)) }) {
+		return fmt.Errorf("%s is no initramfs: neither a cpio archive nor one that is packed", file)
+	}
+	n, err := io.Copy(w, r)
 	if err != nil {
 		return err
 	}

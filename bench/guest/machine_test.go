@@ -106,7 +106,7 @@ func TestInitramfsBehindInitrd(t *testing.T) {
 	}
 	dir := t.TempDir()
 	initrd := filepath.Join(dir, "initrd")
-	for _, theirs := range []string{"12345", "12345678", ""} {
+	for _, theirs := range []string{"\x28\xb5345", "07070178", "\x1f\x8b"} {
 		if err := os.WriteFile(initrd, []byte(theirs), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -117,9 +117,21 @@ func TestInitramfsBehindInitrd(t *testing.T) {
 			t.Errorf("%d bytes: it begins with %q, want %q", len(theirs), b[:20], want)
 		}
 	}
-	err = writeInitramfs(filepath.Join(dir, "none"), Machine{Init: init, Initrd: "/nonexistent"}, Job{Handler: "h"})
-	if err == nil || !strings.Contains(err.Error(), "initrd: open /nonexistent") {
-		t.Errorf("no initrd: %v", err)
+	for _, none := range []string{"", "070", "12345678"} {
+		name := filepath.Join(dir, "none"+none)
+		if err := os.WriteFile(name, []byte(none), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := writeInitramfs(name+".cpio", Machine{Init: init, Initrd: name}, Job{Handler: "h"})
+		if err == nil || !strings.HasSuffix(err.Error(), name+" is no initramfs: neither a cpio archive nor one that is packed") {
+			t.Errorf("%q: %v", none, err)
+		}
+	}
+	for name, want := range map[string]string{"/nonexistent": "initrd: open /nonexistent", "/dev/zero": "initrd: open /dev/zero: not a regular file"} {
+		err = writeInitramfs(filepath.Join(dir, filepath.Base(name)), Machine{Init: init, Initrd: name}, Job{Handler: "h"})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", name, err, want)
+		}
 	}
 }
 

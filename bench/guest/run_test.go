@@ -147,7 +147,7 @@ func TestRun(t *testing.T) {
 			change: func(m *Machine) { m.Kernel += ".empty"; _ = os.WriteFile(m.Kernel, nil, 0o644) },
 		},
 		{
-			name: "kernel is a device", kind: RunnerFailed, texts: []string{"kernel /dev/zero: not a regular file"},
+			name: "kernel is a device", kind: RunnerFailed, texts: []string{"kernel: open /dev/zero: not a regular file"},
 			change: func(m *Machine) { m.Kernel = "/dev/zero" },
 		},
 		{

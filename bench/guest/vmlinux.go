@@ -40,9 +40,9 @@ func isBzImage(head []byte) bool {
 // CheckKernel refuses what QEMU's -kernel would not boot: it takes any file and
 // then waits for ever.
 func CheckKernel(path string) error {
-	f, size, err := openKernel(path)
+	f, size, err := openRegular(path)
 	if err != nil {
-		return err
+		return fmt.Errorf("kernel: %w", err)
 	}
 	defer f.Close()
 	head := make([]byte, bzHeader)
@@ -63,20 +63,20 @@ func CheckKernel(path string) error {
 	return fmt.Errorf("kernel %s is not a Linux kernel image: no boot header (want arch/x86/boot/bzImage)", path)
 }
 
-// openKernel opens a regular file, and says how long it is. Others may make
+// openRegular opens a regular file, and says how long it is. Others may make
 // their reader wait for ever.
-func openKernel(path string) (f *os.File, size int64, err error) {
+func openRegular(path string) (f *os.File, size int64, err error) {
 	f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, 0, fmt.Errorf("kernel: %w", err)
+		return nil, 0, err
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("not a regular file")
+		err = &os.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
 	}
 	if err != nil {
 		f.Close()
-		return nil, 0, fmt.Errorf("kernel %s: %w", path, err)
+		return nil, 0, err
 	}
 	return f, info.Size(), nil
 }
@@ -86,9 +86,9 @@ func openKernel(path string) (f *os.File, size int64, err error) {
 // image is no bzImage, or its payload is not gzip or has no PVH entry, the path
 // is that of the image: QEMU boots it too.
 func inflateKernel(image, dir string) (string, error) {
-	f, _, err := openKernel(image)
+	f, _, err := openRegular(image)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("kernel: %w", err)
 	}
 	defer f.Close()
 	b, err := io.ReadAll(f)

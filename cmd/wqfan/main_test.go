@@ -5,6 +5,8 @@ package main
 import (
 	"errors"
 	"flag"
+	"fmt"
+	"os"
 	"os/exec"
 	"strconv"
 	"testing"
@@ -26,6 +28,12 @@ func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		UpdateScripts: *update,
 		Dir:           "testdata/script",
+		Condition: func(cond string) (bool, error) {
+			if cond != "root" {
+				return false, fmt.Errorf("no condition %q", cond)
+			}
+			return os.Geteuid() == 0, nil
+		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits":  exits,
 			"record": record,

@@ -49,10 +49,13 @@ func (c *reproCmd) Run(ctx context.Context) error {
 			return &guest.Error{Kind: guest.RunnerFailed, Err: err}
 		}
 	}
-	failed := 0
+	failed, undone := 0, 0
 	emit := c.writer(len(behaviours))
 	count := func(r repro.Result) error {
-		if !r.OK() {
+		switch {
+		case r.Err != "":
+			undone++
+		case !r.OK():
 			failed++
 		}
 		return emit(r)
@@ -62,8 +65,14 @@ func (c *reproCmd) Run(ctx context.Context) error {
 	} else {
 		err = c.inGuest(ctx, behaviours, count)
 	}
-	if err == nil && failed > 0 {
-		err = fmt.Errorf("%d of %d behaviours came out as on no kernel that is known", failed, len(behaviours))
+	if err != nil {
+		return err
+	}
+	if undone > 0 {
+		err = fmt.Errorf("%d of %d behaviours could not be tried to the end; their results say why", undone, len(behaviours))
+	}
+	if failed > 0 {
+		err = errors.Join(err, fmt.Errorf("%d of %d behaviours came out as on no kernel that is known", failed, len(behaviours)))
 	}
 	return err
 }
