@@ -51,30 +51,42 @@ type output struct {
 	json      bool
 	paths     *resolver
 	log       *slog.Logger
-	unwritten func()
-	broken    bool // the last write failed, perhaps in the middle of a line
+	unwritten func() // called for each event that could not be written
+	broken    bool   // the last write failed, perhaps in the middle of a line
 }
 
-// run writes until the queue is closed. It returns an error when nobody will
-// ever read what it writes.
+// run writes until the queue is closed, and how many events are missing before
+// the next one that it can write. It returns an error when nobody will ever read
+// what it writes.
 func (o *output) run() error {
-	var told uint64
+	var failed, told uint64
 	for t := range o.events {
-		if n := o.dropped.Load(); n != told {
-			lost := n - told
-			told = n
-			if err := o.write(Event{Time: time.Now(), Kind: "dropped", Backend: t.by, Count: &lost}); err != nil {
+		if n := o.dropped.Load() + failed; n != told {
+			missing := n - told
+			written, err := o.write(Event{Time: time.Now(), Kind: "dropped", Backend: t.by, Count: &missing})
+			if err != nil {
 				return err
 			}
+			if written {
+				told = n
+			}
 		}
-		if err := o.write(describe(t, o.paths)); err != nil {
+		written, err := o.write(describe(t, o.paths))
+		if err != nil {
 			return err
 		}
+		if !written {
+			failed++
+			o.unwritten()
+		}
+	}
+	if n := o.dropped.Load() + failed; n != told {
+		o.log.Error("events were not written", "count", n-told)
 	}
 	return nil
 }
 
-func (o *output) write(e Event) error {
+func (o *output) write(e Event) (written bool, err error) {
 	var line []byte
 	if o.broken {
 		line = append(line, '\n')
@@ -84,20 +96,17 @@ func (o *output) write(e Event) error {
 	} else {
 		line = append(append(line, e.String()...), '\n')
 	}
-	_, err := o.w.Write(line)
-	if errors.Is(err, unix.EPIPE) {
-		return fmt.Errorf("write an event: %w", err)
-	}
-	if err != nil {
-		o.unwritten()
-		if !o.broken {
-			o.log.Error("events cannot be written; they are counted, and it is tried again", "error", err)
-		}
-	} else if o.broken {
+	_, err = o.w.Write(line)
+	switch {
+	case errors.Is(err, unix.EPIPE):
+		return false, fmt.Errorf("write an event: %w", err)
+	case err != nil && !o.broken:
+		o.log.Error("events cannot be written; they are counted, and it is tried again", "error", err)
+	case err == nil && o.broken:
 		o.log.Info("events can be written again")
 	}
 	o.broken = err != nil
-	return nil
+	return !o.broken, nil
 }
 
 // hook runs a program for events, one after the other, at most one in each

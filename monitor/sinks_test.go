@@ -76,53 +76,62 @@ func TestOfferKeeps(t *testing.T) {
 	}
 }
 
-// fickle is a disk that is full for a while, in the middle of a line.
+// fickle is a disk that is full for two writes, in the middle of a line.
 type fickle struct {
 	bytes.Buffer
-	full bool
+	writes int
 }
 
 func (f *fickle) Write(b []byte) (int, error) {
-	if !f.full {
+	if f.writes++; f.writes != 2 && f.writes != 3 {
 		return f.Buffer.Write(b)
 	}
 	f.Buffer.Write(b[:len(b)/2])
 	return len(b) / 2, os.ErrDeadlineExceeded
 }
 
+// A full disk ends nothing. What could not be written is counted, and said when
+// there is room again, or at the end.
 func TestFullDisk(t *testing.T) {
+	const n = 5
+	write := func(w io.Writer) (unwritten int, said string) {
+		var log bytes.Buffer
+		o := &output{sink: newSink(func() {}), w: w, json: true, paths: newResolver(), log: slog.New(slog.NewTextHandler(&log, nil)),
+			unwritten: func() { unwritten++ }}
+		for i := range n {
+			o.offer(anError(i + 1))
+		}
+		close(o.events)
+		if err := o.run(); err != nil {
+			t.Errorf("a full disk ends it: %v", err)
+		}
+		return unwritten, log.String()
+	}
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer full.Close()
-	unwritten := 0
-	o := &output{w: full, json: true, log: quietly, unwritten: func() { unwritten++ }}
-	for range 3 {
-		if err := o.write(Event{Kind: "error"}); err != nil {
-			t.Errorf("a full disk ends it: %v", err)
-		}
-	}
-	if unwritten != 3 {
-		t.Errorf("%d unwritten, want 3", unwritten)
+	if unwritten, said := write(full); unwritten != n || !strings.Contains(said, `msg="events were not written" count=5`) {
+		t.Errorf("%d unwritten, want %d; the log:\n%s", unwritten, n, said)
 	}
 
 	var disk fickle
-	o = &output{w: &disk, json: true, log: quietly, unwritten: func() {}}
-	for i := range 4 {
-		disk.full = i == 1
-		if err := o.write(Event{Kind: "error", Ino: uint64(i + 1)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	whole := 0
+	unwritten, said := write(&disk)
+	var whole, dropped int
 	for line := range strings.Lines(disk.String()) {
-		if json.Valid([]byte(line)) {
+		var e Event
+		if json.Unmarshal([]byte(line), &e) != nil {
+			continue
+		}
+		if e.Kind == "dropped" {
+			dropped += int(*e.Count)
+		} else {
 			whole++
 		}
 	}
-	if whole != 3 {
-		t.Errorf("%d whole lines, want 3 around a torn one:\n%s", whole, disk.String())
+	if unwritten != 1 || dropped != 1 || whole != n-1 || strings.Contains(said, "were not written") {
+		t.Errorf("%d unwritten, %d said, %d whole lines around torn ones:\n%s\nthe log:\n%s", unwritten, dropped, whole, disk.String(), said)
 	}
 }
 
