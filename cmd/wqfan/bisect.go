@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -111,6 +112,9 @@ func measure(ctx context.Context, o campaign.Options, im *kernel.Image, dir stri
 	o.Say, o.Step = show.say, show.step
 	_, err := campaign.Run(ctx, o)
 	show.finish()
+	if errors.Is(err, fs.ErrExist) {
+		err = fmt.Errorf("%w (move this one away: it is not whole, or of another plan or kernel; those beside it are kept)", err)
+	}
 	if err != nil {
 		return nil, err
 	}

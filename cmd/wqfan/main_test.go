@@ -8,13 +8,19 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"wqfan/bench/campaign"
+	"wqfan/bench/guest"
+	"wqfan/bench/kernel"
 	"wqfan/bench/result"
 	"wqfan/bench/result/resulttest"
+	"wqfan/bench/scenario"
 )
 
 var update = flag.Bool("update", false, "write the output of the program into the scripts that compare it")
@@ -93,5 +99,28 @@ func TestHarmless(t *testing.T) {
 		if got := harmless(in); got != want {
 			t.Errorf("harmless(%q) = %q, not %q", in, got, want)
 		}
+	}
+}
+
+// A record that an interrupted bisection has left says what to do with it, and
+// keeps the others.
+func TestMeasureAgain(t *testing.T) {
+	plan, err := scenario.New(scenario.Select{Scenarios: []string{scenario.Latency}, Kernels: []scenario.Variant{scenario.Patched}, CPUs: []int{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := make([]byte, 2560) // the least that has the boot header of a kernel
+	copy(head[510:], "U\xaa\x00\x00HdrS")
+	image := filepath.Join(t.TempDir(), "bzImage")
+	if err := os.WriteFile(image, head, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "patches-9")
+	if _, err := result.Create(dir, &result.Run{Planned: 1}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = measure(t.Context(), campaign.Options{Plan: plan, Kernels: map[scenario.Variant]campaign.Kernel{}, Mode: result.TCG}, &kernel.Image{Path: image}, dir)
+	if guest.ExitStatus(err) != guest.ExitRunner || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "move this one away") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -208,10 +208,15 @@ func (r *runCmd) Run(ctx context.Context) error {
 	}
 	dir, runErr := campaign.Run(ctx, o)
 	show.finish()
+	return ended(ctx, dir, runErr)
+}
+
+// ended finishes the run in dir, which may have failed. What an interrupted run
+// has measured gets its report, too.
+func ended(ctx context.Context, dir string, runErr error) error {
 	if dir == "" {
 		return runErr
 	}
-	// What an interrupted run has measured gets its report, too.
 	if ctx.Err() != nil {
 		ctx = context.WithoutCancel(ctx)
 	}

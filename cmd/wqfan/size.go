@@ -125,7 +125,7 @@ func (s *sizeCmd) check(ctx context.Context, d model.Demand, r model.Reader, k i
 	dir, err := campaign.Run(ctx, o)
 	show.finish()
 	if err != nil {
-		return err
+		return ended(ctx, dir, err)
 	}
 	run, err := result.Load(dir)
 	if err != nil {
