@@ -53,7 +53,7 @@ func (c cache) path(elem ...string) string {
 func (c cache) make() error {
 	for _, d := range []string{sourcesDir, treesDir, imagesDir, logsDir, tmpDir, locksDir} {
 		if err := os.MkdirAll(c.path(d), 0o755); err != nil {
-			return fmt.Errorf("kernel cache: %w", err)
+			return fmt.Errorf("kernel cache: %w: point WQFAN_CACHE to where you may write", err)
 		}
 	}
 	return nil
