@@ -524,12 +524,13 @@ func (r *reader) times(c scenario.Cell, stamps []flood.Stamp, inodes []uint64, u
 
 // stages says where the time goes between a report and its decoded record, for
 // errors that were waited for and came alone. fanotify does not say when it
-// queued one.
+// queued one. With several CPUs an error may be on its way when the reader wakes
+// up for the one before.
 func (r *reader) stages(stamps []flood.Stamp) []*timing {
 	post, wake, direct := newTiming("report-to-post"), newTiming("post-to-wake"), newTiming("report-to-wake")
 	read, decode, whole := newTiming("wake-to-read"), newTiming("read-to-decoded"), newTiming("report-to-read")
 	for _, rc := range r.receipts {
-		if rc.count != 1 || rc.seq >= uint64(len(stamps)) || rc.woken < stamps[rc.seq].Called {
+		if rc.count != 1 || rc.seq >= uint64(len(stamps)) || rc.woken < max(stamps[rc.seq].Called, rc.posted) {
 			continue
 		}
 		if rc.posted != 0 {
