@@ -19,6 +19,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -55,7 +56,7 @@ type Options struct {
 	Resume  string // directory of a record of the same plan that was interrupted: what it has of finished boots is taken over
 
 	// Say is told what goes on, one line at a time; Step that done of all cells
-	// are measured.
+	// are measured. No two of the calls overlap.
 	Say  func(format string, args ...any)
 	Step func(done, all int, cell string)
 	// Measured is given each cell as it comes, its histograms still encoded.
@@ -104,35 +105,68 @@ func (c *campaign) run(ctx context.Context) error {
 	defer cleanup()
 	c.tmp = tmp
 
-	var errs []error
+	var together, alone []scenario.Boot
 	for _, b := range c.Part.Take(c.Plan).Boots {
 		if taken, err := c.takeOver(b); err != nil {
 			return &guest.Error{Kind: guest.RunnerFailed, Err: err}
 		} else if taken {
 			continue
 		}
-		if err := c.boot(ctx, b); err != nil {
-			errs = append(errs, err)
-		}
-		if ctx.Err() != nil {
-			break
+		if c.mode(b.CPUs) == result.ICount {
+			together = append(together, b)
+		} else {
+			alone = append(alone, b)
 		}
 	}
+	errs := c.boots(ctx, together, min(runtime.NumCPU(), maxTogether))
+	errs = append(errs, c.boots(ctx, alone, 1)...)
 	// An interruption says most about the record, then what is worse than a
 	// cell that failed.
 	slices.SortStableFunc(errs, func(a, b error) int { return guest.ExitStatus(b) - guest.ExitStatus(a) })
 	return errors.Join(errs...)
 }
 
+// maxTogether bounds the memory of the guests that run at once.
+const maxTogether = 4
+
+// boots runs the guests in their order, so many at once. A guest that counts its
+// instructions does not notice others; one whose time is the host's would.
+func (c *campaign) boots(ctx context.Context, boots []scenario.Boot, atOnce int) (errs []error) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	free := make(chan struct{}, atOnce)
+	for _, b := range boots {
+		free <- struct{}{}
+		if ctx.Err() != nil {
+			break
+		}
+		wg.Go(func() {
+			defer func() { <-free }()
+			if err := c.boot(ctx, b); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
+			}
+		})
+	}
+	wg.Wait()
+	return errs
+}
+
 // campaign is a plan on its way.
 type campaign struct {
 	Options
-	dir, tmp      string
-	w             *result.Writer
-	kvm           bool
-	before        *result.Run       // what is resumed, or nil
-	disks         map[string]string // serial → image
-	done, planned int
+	dir, tmp string
+	w        *result.Writer
+	kvm      bool
+	before   *result.Run // what is resumed, or nil
+	planned  int
+
+	disksMu sync.Mutex
+	disks   map[string]string // serial → image
+
+	mu   sync.Mutex // what is told, in order
+	done int
 }
 
 func (c *campaign) mode(cpus int) result.Mode {
@@ -186,6 +220,8 @@ func (c *campaign) boot(ctx context.Context, b scenario.Boot) error {
 			return nil
 		}
 		r.Cell.Boot = b.ID
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		c.done++
 		if c.Step != nil {
 			c.Step(c.done, c.planned, r.Cell.ID)
@@ -217,6 +253,8 @@ func (c *campaign) boot(ctx context.Context, b scenario.Boot) error {
 
 func (c *campaign) say(format string, args ...any) {
 	if c.Say != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		c.Say(format, args...)
 	}
 }

@@ -54,6 +54,8 @@ func (c *campaign) attach(ctx context.Context, m *guest.Machine, job *guest.Job,
 // image makes the disk of a serial number, once for all boots: what a guest
 // writes does not reach it.
 func (c *campaign) image(ctx context.Context, serial string) (string, error) {
+	c.disksMu.Lock()
+	defer c.disksMu.Unlock()
 	if c.disks[serial] != "" {
 		return c.disks[serial], nil
 	}

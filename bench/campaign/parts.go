@@ -206,22 +206,11 @@ func Merge(dir string, parts []string) error {
 	if err != nil {
 		return err
 	}
-	type boot struct {
-		part
-		id string
-	}
-	var boots []boot
 	for _, p := range ps {
 		for _, b := range p.run.Boots {
-			boots = append(boots, boot{p, b.ID})
-		}
-	}
-	slices.SortStableFunc(boots, func(a, b boot) int { // boot9 before boot10
-		return cmp.Or(cmp.Compare(len(a.id), len(b.id)), strings.Compare(a.id, b.id))
-	})
-	for _, b := range boots {
-		if err := copyBoot(w, dir, b.run, b.dir, b.id); err != nil {
-			return err
+			if err := copyBoot(w, dir, p.run, p.dir, b.ID); err != nil {
+				return err
+			}
 		}
 	}
 	return w.Finish(len(reasons) == 0, strings.Join(reasons, "; "))

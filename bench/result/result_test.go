@@ -67,7 +67,8 @@ func testRoundTrip(t *testing.T, dir string) {
 	if d := cmp.Diff(boots, r.Boots); d != "" {
 		t.Errorf("boots (-want +got):\n%s", d)
 	}
-	want := append(resulttest.Cells(boots[0]), resulttest.Cells(boots[1])...)
+	// The last one came last, and stands with its boot.
+	want := slices.Concat(resulttest.Cells(boots[0]), []result.Cell{resulttest.Corruption(boots[0])}, resulttest.Cells(boots[1]))
 	for i, w := range want {
 		got := r.Cells[i]
 		for j := range w.Hists {

@@ -4,6 +4,7 @@ package result
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,10 +36,22 @@ type Writer struct {
 	dir string
 
 	mu    sync.Mutex
-	run   Run      // its cells are in cells
-	cells [][]byte // as they stand in run.json
+	run   Run        // its cells are in cells
+	cells []recorded // in the order of their boots
 	check *checker
 	logs  map[string]bool
+}
+
+// recorded is a cell as it stands in run.json.
+type recorded struct {
+	boot string
+	json []byte
+}
+
+// byBoot orders the IDs of boots: boot9 comes before boot10. Boots may go on at
+// the same time, and what is recorded of them does not tell.
+func byBoot(a, b string) int {
+	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
 }
 
 // Create makes dir and records header in it. It refuses a directory that holds
@@ -122,11 +135,12 @@ func (w *Writer) setBoot(b Boot) error {
 	if err := w.check.boot(i, &b); err != nil {
 		return fmt.Errorf("record boot %q: %w", b.ID, err)
 	}
-	if i == len(w.run.Boots) {
-		w.run.Boots = append(w.run.Boots, b)
-	} else {
+	if i < len(w.run.Boots) {
 		w.run.Boots[i] = b
+		return nil
 	}
+	w.run.Boots = append(w.run.Boots, b)
+	slices.SortStableFunc(w.run.Boots, func(a, b Boot) int { return byBoot(a.ID, b.ID) })
 	return nil
 }
 
@@ -151,7 +165,7 @@ func (w *Writer) Cell(c Cell) error {
 	for _, h := range hists {
 		kept, err := h, error(nil)
 		if h.Encoded != "" {
-			kept, err = w.moveLog(c.ID, h)
+			kept, err = w.moveLog(&c, h)
 		}
 		if err == nil {
 			err = checkHist("", &kept)
@@ -169,13 +183,16 @@ func (w *Writer) Cell(c Cell) error {
 	if err != nil {
 		return err
 	}
-	w.cells = append(w.cells, b)
+	at, _ := slices.BinarySearchFunc(w.cells, c.Boot, func(r recorded, boot string) int {
+		return cmp.Or(byBoot(r.boot, boot), -1) // after those of its boot
+	})
+	w.cells = slices.Insert(w.cells, at, recorded{c.Boot, b})
 	return w.save()
 }
 
-// moveLog writes the payload of h into a log and returns h with its file and
+// moveLog writes the payload of h, which is c's, into a log and returns h with its file and
 // with the summary of what really is in the log.
-func (w *Writer) moveLog(cell string, h Hist) (Hist, error) {
+func (w *Writer) moveLog(c *Cell, h Hist) (Hist, error) {
 	data, err := hdrhistogram.Decode([]byte(h.Encoded))
 	if err != nil {
 		return h, fmt.Errorf("decode the payload from the guest: %w", err)
@@ -183,11 +200,11 @@ func (w *Writer) moveLog(cell string, h Hist) (Hist, error) {
 	if err := checkSize(data); err != nil {
 		return h, err
 	}
-	b, err := encodeLog(cell, h.Name, h.Unit, data)
+	b, err := encodeLog(c.ID, h.Name, h.Unit, data)
 	if err != nil {
 		return h, fmt.Errorf("encode the HDR log: %w", err)
 	}
-	file := w.logName(cell + "." + h.Name)
+	file := w.logName(c.ID + "." + h.Name + "." + c.Boot)
 	if err := WriteFile(filepath.Join(w.dir, filepath.FromSlash(file)), b); err != nil {
 		return h, err
 	}
@@ -231,7 +248,12 @@ func (w *Writer) save() error {
 	if len(w.cells) > 0 {
 		b = bytes.TrimSuffix(b, []byte("null\n}"))
 		b = append(b, "[\n\t\t"...)
-		b = append(b, bytes.Join(w.cells, []byte(",\n\t\t"))...)
+		for i, c := range w.cells {
+			if i > 0 {
+				b = append(b, ",\n\t\t"...)
+			}
+			b = append(b, c.json...)
+		}
 		b = append(b, "\n\t]\n}"...)
 	}
 	return WriteFile(filepath.Join(w.dir, RunFile), append(b, '\n'))
