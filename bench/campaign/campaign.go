@@ -120,6 +120,11 @@ func (c *campaign) run(ctx context.Context) error {
 	}
 	errs := c.boots(ctx, together, min(runtime.NumCPU(), maxTogether))
 	errs = append(errs, c.boots(ctx, alone, 1)...)
+	if ctx.Err() != nil && c.done < c.planned {
+		// Each guest says that it was interrupted.
+		errs = slices.DeleteFunc(errs, func(err error) bool { return errors.Is(err, guest.Interrupted) })
+		errs = append(errs, &guest.Error{Kind: guest.Interrupted, Msg: fmt.Sprintf("%d of %d cells are measured", c.done, c.planned), Err: context.Cause(ctx)})
+	}
 	// An interruption says most about the record, then what is worse than a
 	// cell that failed.
 	slices.SortStableFunc(errs, func(a, b error) int { return guest.ExitStatus(b) - guest.ExitStatus(a) })
