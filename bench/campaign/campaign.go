@@ -58,7 +58,7 @@ type Options struct {
 	// Say is told what goes on, one line at a time; Step that done of all cells
 	// are measured. No two of the calls overlap.
 	Say  func(format string, args ...any)
-	Step func(done, all int, cell string)
+	Step func(done, all int, boot, cell string)
 	// Measured is given each cell as it comes, its histograms still encoded.
 	Measured func(result.Boot, result.Cell)
 }
@@ -229,7 +229,7 @@ func (c *campaign) boot(ctx context.Context, b scenario.Boot) error {
 		defer c.mu.Unlock()
 		c.done++
 		if c.Step != nil {
-			c.Step(c.done, c.planned, r.Cell.ID)
+			c.Step(c.done, c.planned, b.ID, r.Cell.ID)
 		}
 		if c.Measured != nil {
 			c.Measured(rec, *r.Cell)

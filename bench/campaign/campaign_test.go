@@ -309,7 +309,7 @@ func TestInterrupted(t *testing.T) {
 	o.Mode = "" // some guests run together
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	o.Step = func(done, _ int, _ string) {
+	o.Step = func(done, _ int, _, _ string) {
 		if done == 5 {
 			cancel()
 		}

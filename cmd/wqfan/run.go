@@ -321,11 +321,11 @@ func (s *scenariosCmd) Run() error {
 // meter shows how far a run is: a bar on a terminal, lines elsewhere.
 type meter struct {
 	bar  *progressbar.ProgressBar
-	last string
+	last map[string]string // boot → the arm that it is at
 }
 
 func newMeter(cells int) *meter {
-	m := &meter{}
+	m := &meter{last: map[string]string{}}
 	if term.IsTerminal(int(os.Stderr.Fd())) {
 		m.bar = progressbar.NewOptions(cells, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowCount(),
 			progressbar.OptionSetWidth(30), progressbar.OptionClearOnFinish(), progressbar.OptionSetDescription("cells"))
@@ -340,8 +340,8 @@ func (m *meter) say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, format+"\n", args...)
 }
 
-// step draws the bar, or says a line when another arm begins.
-func (m *meter) step(done, all int, cell string) {
+// step draws the bar, or says a line when another arm of a boot begins.
+func (m *meter) step(done, all int, boot, cell string) {
 	if m.bar != nil {
 		_ = m.bar.Set(done)
 		return
@@ -352,9 +352,9 @@ func (m *meter) step(done, all int, cell string) {
 			head = cell[:i+5+j]
 		}
 	}
-	if head != m.last || done == all {
+	if head != m.last[boot] || done == all {
 		fmt.Fprintf(os.Stderr, "%d/%d %s\n", done, all, cell)
-		m.last = head
+		m.last[boot] = head
 	}
 }
 
