@@ -102,6 +102,21 @@ func categoryAxis(a *plot.Axis, labels []string) {
 	a.Tick.Length = 0
 }
 
+// thinned is labels side by side, without those for which there is no room.
+func thinned(labels []string) []string {
+	labels = slices.Clone(labels)
+	for i := range labels {
+		if !roomFor(i, len(labels)) {
+			labels[i] = ""
+		}
+	}
+	return labels
+}
+
+// roomFor says that there is room for the text of place i of n: for all of a few,
+// else for every second, the last among them.
+func roomFor(i, n int) bool { return n <= 8 || (n-1-i)%2 == 0 }
+
 // countAxis is linear from 0 to most and a little, with round labels.
 func countAxis(a *plot.Axis, most float64) {
 	step := ceil125(most / 4)

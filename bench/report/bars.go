@@ -29,7 +29,7 @@ func (s stack) any(f fate) bool {
 }
 
 // Plot draws the bars, with the number of errors lost silently high above those
-// that have any.
+// that have any, where there is room.
 func (s stack) Plot(c draw.Canvas, p *plot.Plot) {
 	x, y := p.Transforms(&c)
 	for _, g := range s.groups {
@@ -49,7 +49,7 @@ func (s stack) Plot(c draw.Canvas, p *plot.Plot) {
 				f.fillRect(&c, vg.Rectangle{Min: vg.Point{X: x(i - 0.4), Y: y(from)}, Max: vg.Point{X: x(i + 0.4), Y: y(to)}})
 			}
 			from = to
-			if f.name == silent.name && sum > 0 {
+			if f.name == silent.name && sum > 0 && roomFor(s.slot(g), int(p.X.Max)+1) {
 				s.above(c, p, g, 111, true, short(sum/float64(len(g.cells))))
 			}
 		}

@@ -66,7 +66,7 @@ func fateFigure(d *data, spot place, gs []*group, filled bool) *figure {
 			}
 			p.X.Label.Text = "errors in the burst"
 			p.Y.Label.Text = "share of the errors"
-			categoryAxis(&p.X, labels)
+			categoryAxis(&p.X, thinned(labels))
 			shareAxis(&p.Y, 0, 22)
 			p.Add(bars)
 			for _, f := range fates {
@@ -123,7 +123,7 @@ func (b fateBars) alike(o fateBars) bool {
 
 func (b fateBars) names() string {
 	if n := len(b.queues) - 1; n > 1 {
-		return fmt.Sprintf("%v (and %d alike)", b.queues[0], n)
+		return fmt.Sprintf("%v (%d alike)", b.queues[0], n)
 	}
 	var names []string
 	for _, q := range b.queues {

@@ -64,7 +64,7 @@ func heatFigure(d *data, m result.Mode, gs []*group) *figure {
 			p := panel(titleAt(a, w, places(gs)))
 			p.X.Label.Text = "errors per second"
 			p.Y.Label.Text = m.Unit()
-			categoryAxis(&p.X, labels)
+			categoryAxis(&p.X, thinned(labels))
 			logAxis(&p.Y, values)
 			for _, g := range mine {
 				p.Add(heat{float64(slices.Index(rates, g.asked())), g.hist(readTime)})

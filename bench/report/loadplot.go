@@ -10,6 +10,7 @@ import (
 
 	xfont "golang.org/x/image/font"
 	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
@@ -43,7 +44,7 @@ func loadFigure(d *data, m result.Mode, gs []*group) *figure {
 			p := panel(titleAt(a, w, places(gs)))
 			p.X.Label.Text = "errors per second"
 			p.Y.Label.Text = "share of the errors"
-			categoryAxis(&p.X, labels)
+			categoryAxis(&p.X, thinned(labels))
 			shareAxis(&p.Y, 0, 24)
 			p.Add(bars)
 			for _, f := range fates {
@@ -130,7 +131,7 @@ func (b loadBars) Plot(c draw.Canvas, p *plot.Plot) {
 			c.DrawGlyphNoClip(glyph, vg.Point{X: x(float64(b.slot(g))), Y: y(104)})
 		}
 	}
-	mark := func(i int, name string) {
+	mark := func(i int, name string, align text.XAlignment) {
 		if i < 0 {
 			return
 		}
@@ -138,14 +139,14 @@ func (b loadBars) Plot(c draw.Canvas, p *plot.Plot) {
 		c.StrokeLine2(draw.LineStyle{Color: color.White, Width: 3}, at, y(0), at, y(110))
 		c.StrokeLine2(draw.LineStyle{Color: black, Width: 1.4, Dashes: []vg.Length{4, 2}}, at, y(0), at, y(110))
 		sty := textStyle(8, xfont.WeightBold, black)
-		sty.XAlign, sty.YAlign = draw.XCenter, draw.YBottom
+		sty.XAlign, sty.YAlign = align, draw.YBottom
 		c.FillText(sty, vg.Point{X: at, Y: y(112)}, name)
 	}
 	none, some := b.upTo(0), b.upTo(partialDrop)
 	if none == some {
-		mark(none, "NDR, PDR")
+		mark(none, "NDR, PDR", draw.XCenter)
 		return
 	}
-	mark(none, "NDR")
-	mark(some, "PDR")
+	mark(none, "NDR", draw.XRight)
+	mark(some, "PDR", draw.XLeft)
 }
