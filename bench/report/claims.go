@@ -309,13 +309,13 @@ func visibility(d *data) finding {
 	own := all[0].first()
 	f := finding{short: fmt.Sprintf("of %s errors of %d files, those of its own: %s", count(all[0].burst), own.Params.Targets, tally(got)),
 		text: fmt.Sprintf("Of %s errors of %d files a reader that watches one of them was told of the %s of its own and of no other: %s. "+
-			"Both roads watch a file and a whole filesystem here; neither watches a subtree, and watch_queue no mount. How much code that would take is no measurement.",
+			"Both roads watch a file and a whole filesystem here. For errors neither watches a mount, which FAN_FS_ERROR refuses, nor a subtree. How much code a scope takes is no measurement.",
 			count(all[0].burst), own.Params.Targets, count(own.Account.Injected), tally(got))}
 	if len(filter(got, func(g *group) bool { return watchQueue(g.arm) })) == 0 {
 		f.verdict = holds
 		return f
 	}
-	f.verdict, f.condition = onlyIf, "mounts or subtrees are asked for: a file and a filesystem can be watched through both"
+	f.verdict, f.condition = onlyIf, "other events than errors count: for errors both watch a file and a filesystem, and neither a mount or a subtree"
 	return f
 }
 

@@ -128,7 +128,7 @@ func TestVerdictsOfScenarios(t *testing.T) {
 		{"torn", 2, []result.Cell{chain("wq-parts", 90, 10)}, "holds"},
 		{"one of two torn", 2, []result.Cell{chain("wq", 100, 0), chain("wq-parts", 90, 10)}, "holds only if the parts of a record are lost one by one; wq loses it whole"},
 		{"fanotify alone", 2, []result.Cell{chain("fan-detail", 100, 0)}, "no data in this run"},
-		{"its own file", 4, []result.Cell{scope("fan", 100), scope("wq", 100)}, "holds only if mounts or subtrees"},
+		{"its own file", 4, []result.Cell{scope("fan", 100), scope("wq", 100)}, "holds only if other events than errors"},
 		{"watch_queue does not tell", 4, []result.Cell{scope("fan", 100), scope("wq", 0)}, "holds"},
 		{"without privileges", 5, []result.Cell{scope("fan", 100), scope("wq", 100)}, "holds"},
 		{"through one only", 5, []result.Cell{scope("fan", 100), scope("wq", 0)}, "holds only if the channel is fan"},
