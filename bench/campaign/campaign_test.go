@@ -367,9 +367,9 @@ func TestOneSecond(t *testing.T) {
 }
 
 // Two boots of the same build with the same seed are one and the same where
-// instructions are counted: every number of every cell.
+// instructions are counted: every number of every cell of the quick matrix.
 func TestBootsAgree(t *testing.T) {
-	o := options(t, "", scenario.Select{Kernels: []scenario.Variant{scenario.Patched}, Scenarios: []string{scenario.Latency}, FS: []string{"ext4"}, CPUs: []int{1}, Seed: 5})
+	o := options(t, "", scenario.Select{Kernels: []scenario.Variant{scenario.Patched}, CPUs: []int{1}, Seed: 5})
 	o.Mode = result.ICount
 	var runs [2]*result.Run
 	var boots sync.WaitGroup
@@ -391,7 +391,7 @@ func TestBootsAgree(t *testing.T) {
 		return
 	}
 	for i, c := range runs[0].Cells {
-		if len(c.Hists) < 3 {
+		if c.Scenario == scenario.Latency && c.Arm != "kmsg" && len(c.Hists) < 3 {
 			t.Errorf("%s: %d histograms", c.ID, len(c.Hists))
 		}
 		// What differs first is nearest to the cause.
