@@ -40,6 +40,9 @@ look() { # REVISION NAME
 			grep -E ': (warning|error): ' "$tmp/said" || :
 		else
 			echo "$2: not in this configuration: $o" >&2
+			if [ "$2" = series ] && [ -e "$tmp/base/$o" ]; then
+				echo "$o: error: compiled on the base"
+			fi
 		fi
 	done | sed -E "s|$tmp/tree/||g; s|^\.\./||; s/:[0-9]+:[0-9]+:/:/" | sort > "$tmp/$2.txt"
 	echo "$2: $(echo "$objects" | wc -l) files, $(wc -l < "$tmp/$2.txt") complaints"
