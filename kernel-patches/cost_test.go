@@ -4,7 +4,6 @@ package patches_test
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,10 +21,9 @@ import (
 	"wqfan/bench/guest/guesttest"
 	"wqfan/bench/kernel"
 	"wqfan/bench/result"
+	"wqfan/internal/golden"
 	"wqfan/internal/need"
 )
-
-var update = flag.Bool("update", false, "write cost.txt")
 
 // The table of what nobody's watching costs, beside the patches.
 const costTable = "cost.txt"
@@ -34,30 +32,11 @@ const costTable = "cost.txt"
 // guest instructions, one CPU, each the median of many. An ext4 error is one that
 // the filesystem reports itself, which the stock kernel can as well.
 func TestCost(t *testing.T) {
-	kernels := []string{"stock", "patched"}
 	costs := map[string]map[string]float64{}
 	var names []string
-	for _, variant := range kernels {
+	for _, variant := range []string{"stock", "patched"} {
 		im := image(t, kernel.Options{Variant: variant})
-		costs[variant] = map[string]float64{}
-		t.Run(variant, func(t *testing.T) {
-			boot(t, guesttest.Options{
-				Kernel: im.Path, Mode: result.ICount, Run: "^TestGuestCost$", FS: []string{"ext4"},
-				Say: func(_ string, lines []string) {
-					for _, l := range lines {
-						var name string
-						var n float64
-						_, l, _ = strings.Cut(l, ": cost: ")
-						if _, err := fmt.Sscan(l, &name, &n); err == nil {
-							costs[variant][name] = n
-							if variant == kernels[0] {
-								names = append(names, name)
-							}
-						}
-					}
-				},
-			})
-		})
+		t.Run(variant, func(t *testing.T) { names, costs[variant] = measure(t, im) })
 	}
 	if len(names) == 0 {
 		t.Fatal("nothing was measured")
@@ -74,11 +53,32 @@ func TestCost(t *testing.T) {
 	}
 	w.Flush()
 	t.Logf("\n%s", table.String())
-	if *update {
+	if golden.Update() {
 		if err := os.WriteFile(costTable, table.Bytes(), 0o666); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// measure gives what TestGuestCost measures on a kernel, and its names in order.
+func measure(t *testing.T, im *kernel.Image) (names []string, costs map[string]float64) {
+	t.Helper()
+	costs = map[string]float64{}
+	boot(t, guesttest.Options{
+		Kernel: im.Path, Mode: result.ICount, Run: "^TestGuestCost$", FS: []string{"ext4"},
+		Say: func(_ string, lines []string) {
+			for _, l := range lines {
+				var name string
+				var n float64
+				_, l, _ = strings.Cut(l, ": cost: ")
+				if _, err := fmt.Sscan(l, &name, &n); err == nil {
+					names = append(names, name)
+					costs[name] = n
+				}
+			}
+		},
+	})
+	return names, costs
 }
 
 func TestGuestCost(t *testing.T) {

@@ -15,20 +15,20 @@ import (
 	"time"
 )
 
-// Walk builds the kernel without the variant's patches, with the first, with the
-// first two, and so on to the last, in one tree, where make compiles no more than
-// what a patch touches. The images go to the cache: a walk that was interrupted
+// Walk builds the kernel with the first so many of the variant's patches, 0 for
+// none, then with one more, and so on to the last, in one tree, where make compiles
+// no more than what a patch touches. The images go to the cache: a walk that was interrupted
 // goes on where it was. The source has to be in the cache or given, see
 // [ErrNotBuilt].
-func Walk(ctx context.Context, o Options) iter.Seq2[*Image, error] {
+func Walk(ctx context.Context, o Options, from int) iter.Seq2[*Image, error] {
 	return func(yield func(*Image, error) bool) {
-		if err := walk(ctx, o, func(im *Image) bool { return yield(im, nil) }); err != nil {
+		if err := walk(ctx, o, from, func(im *Image) bool { return yield(im, nil) }); err != nil {
 			yield(nil, err)
 		}
 	}
 }
 
-func walk(ctx context.Context, o Options, yield func(*Image) bool) error {
+func walk(ctx context.Context, o Options, from int, yield func(*Image) bool) error {
 	b, err := newBuilder(ctx, o)
 	if err != nil {
 		return err
@@ -55,7 +55,10 @@ func walk(ctx context.Context, o Options, yield func(*Image) bool) error {
 	all := b.series
 	b.work = &work{}
 	defer b.work.drop()
-	for n := range len(all.patches) + 1 {
+	if from < 0 || from > len(all.patches) {
+		return fmt.Errorf("kernel series: there is no patch %d of %d to start from", from, len(all.patches))
+	}
+	for n := from; n <= len(all.patches); n++ {
 		b.series = all.first(n)
 		if n > 0 {
 			b.opts.Progress.Stage(fmt.Sprintf("patch %d of %d", n, len(all.patches)))

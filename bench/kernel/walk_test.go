@@ -33,7 +33,7 @@ func TestWalk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for im, err := range Walk(t.Context(), o) {
+	for im, err := range Walk(t.Context(), o, 0) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +64,7 @@ func TestWalk(t *testing.T) {
 	// Another walk builds nothing, and --upto finds what this one built.
 	rec := &recorder{}
 	o.Progress = rec
-	for _, err := range Walk(t.Context(), o) {
+	for _, err := range Walk(t.Context(), o, 0) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,17 +81,39 @@ func TestWalk(t *testing.T) {
 // A walk that nobody wants to see the end of stops, one that fails says so.
 func TestWalkEnds(t *testing.T) {
 	o := Options{Source: fakeTree{}.write(t), SeriesDir: fakeSeries(t, nil), CacheDir: t.TempDir()}
-	for range Walk(t.Context(), o) {
+	for range Walk(t.Context(), o, 0) {
 		break
 	}
 	o.SeriesDir = fakeSeries(t, map[string]string{"0002-fserror-second.patch": strings.ReplaceAll(fakePatch2, "line 5", "line 4")})
 	var last error
 	n := 0
-	for _, err := range Walk(t.Context(), o) {
+	for _, err := range Walk(t.Context(), o, 0) {
 		last = err
 		n++
 	}
 	if _, ok := errors.AsType[*ApplyError](last); !ok || n != 3 {
 		t.Errorf("%d steps, the last: %v, want an *ApplyError after two", n, last)
+	}
+}
+
+// A walk need not start with nothing.
+func TestWalkFrom(t *testing.T) {
+	o := Options{Source: fakeTree{}.write(t), SeriesDir: fakeSeries(t, nil), CacheDir: t.TempDir()}
+	var steps []int
+	for im, err := range Walk(t.Context(), o, 1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps = append(steps, len(im.Patches))
+	}
+	if d := cmp.Diff([]int{1, 2}, steps); d != "" {
+		t.Errorf("patches (-want +got):\n%s", d)
+	}
+	for _, from := range []int{-1, 3} {
+		for im, err := range Walk(t.Context(), o, from) {
+			if err == nil {
+				t.Errorf("from patch %d of 2: %v", from, im)
+			}
+		}
 	}
 }

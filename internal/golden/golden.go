@@ -22,6 +22,9 @@ import (
 
 var update = flag.Bool("update", false, "write golden files instead of comparing with them")
 
+// Update says whether tests are to write what they compare with.
+func Update() bool { return *update }
+
 // Records does what Events does for each file that the pattern names.
 func Records(t *testing.T, pattern string, decode Decoder) {
 	t.Helper()

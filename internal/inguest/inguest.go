@@ -55,11 +55,22 @@ func BesideC(t *testing.T, source string) {
 	})
 }
 
+// Kernel runs the tests of the package in dir that match a pattern on a kernel of
+// the whole series, or nearly.
+func Kernel(t *testing.T, im *kernel.Image, dir, pattern string) {
+	boot(t, im, dir, "patched", 1, pattern)
+}
+
 func run(t *testing.T, variant string, cpus int, pattern string) {
 	t.Helper()
-	im := image(t, variant)
+	boot(t, image(t, variant), "", variant, cpus, pattern)
+}
+
+func boot(t *testing.T, im *kernel.Image, dir, variant string, cpus int, pattern string) {
+	t.Helper()
 	guesttest.Run(t, guesttest.Options{
 		Kernel: im.Path,
+		Dir:    dir,
 		Run:    pattern,
 		CPUs:   cpus,
 		Env: map[string]string{
