@@ -241,6 +241,8 @@ func measure(ctx context.Context, c scenario.Cell, t Task) (result.Cell, error) 
 		err = yardsticks(ctx, c, t, &out)
 	case c.Scenario == scenario.Price:
 		err = price(c, t, &out)
+	case c.Scenario == scenario.Decode:
+		err = decoding(ctx, c, t, &out)
 	case c.Search.Over != "":
 		err = search(ctx, c, t, &out)
 	default:

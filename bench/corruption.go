@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -38,6 +39,7 @@ type fault struct {
 	errno   fserr.Errno
 	class   fserr.Class
 	pos     int64 // with HasRange, -1 for none
+	unread  bool  // the inode is what could not be read: only the filesystem's own record, if there is one, names it
 	provoke func() error
 }
 
@@ -162,12 +164,25 @@ func (f fault) check(events []fserr.Event) error {
 	switch e := events[0]; {
 	case e.Kind != fserr.Error, e.Errors() != 1,
 		!e.Is(fserr.HasErrno) || e.Errno != f.errno,
-		!e.Is(fserr.HasInode) || e.Ino != f.ino,
+		!f.names(e),
 		e.Is(fserr.HasClass) && e.Class != f.class,
 		e.Is(fserr.HasRange) && e.Pos != f.pos:
 		return fmt.Errorf("%s: the event does not name inode %d and %v: %v", f.name, f.ino, f.errno, e)
 	}
 	return nil
+}
+
+// names says whether an event is about the fault's inode, as far as that can be
+// told.
+func (f fault) names(e fserr.Event) bool {
+	if !f.unread {
+		return e.Is(fserr.HasInode) && e.Ino == f.ino
+	}
+	if !e.Is(fserr.HasRecord) {
+		return !e.Is(fserr.HasInode)
+	}
+	r, err := fserr.DecodeXFS(e.Record)
+	return err == nil && r.Group == fserr.XFSInode && r.Ino == f.ino
 }
 
 // brokenFS is a mounted filesystem with faults to be met.
@@ -218,8 +233,8 @@ func ignoreNotExist(err error) error {
 	return err
 }
 
-// failingXFS mounts XFS on device-mapper, writes a file and then lets the
-// device fail where the file's second block lies.
+// failingXFS mounts XFS on device-mapper, with a file whose inode has garbage in
+// it and another whose second block the device cannot read.
 func failingXFS(dir string) (_ *brokenFS, err error) {
 	dev, err := blockDevice(SpareXFS)
 	if err != nil {
@@ -229,9 +244,10 @@ func failingXFS(dir string) (_ *brokenFS, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Mount(dm.Path, dir, "xfs", 0, ""); err != nil {
+	sick, err := sickInode(dm.Path, dir)
+	if err != nil {
 		_ = dm.Remove()
-		return nil, fmt.Errorf("mount XFS on %s: %w", dm.Path, err)
+		return nil, err
 	}
 	cleanup := func() {
 		_ = dm.Load(flood.Segment{Sectors: dm.Sectors()})
@@ -272,10 +288,56 @@ func failingXFS(dir string) (_ *brokenFS, err error) {
 		flood.Segment{Sectors: dm.Sectors() - bad - block/512}); err != nil {
 		return nil, err
 	}
-	return &brokenFS{faults: []fault{{
+	return &brokenFS{faults: []fault{*sick, {
 		name: "a direct read of a block that the device cannot read", ino: inodes[0], errno: fserr.Errno(unix.EIO), class: fserr.DirectIORead, pos: block,
 		provoke: func() error { return readDirect(name, block, block) },
 	}}, cleanup: cleanup}, nil
+}
+
+// sickInode makes a file on an XFS that is new, destroys its inode and leaves the
+// filesystem mounted. In the first allocation group, where the files of the root
+// directory are, inodes are numbered by their place, and have the size that
+// mkfs.xfs gives them.
+func sickInode(dev, dir string) (*fault, error) {
+	const size = 512
+	mount := func() error {
+		if err := unix.Mount(dev, dir, "xfs", 0, ""); err != nil {
+			return fmt.Errorf("mount XFS on %s: %w", dev, err)
+		}
+		return nil
+	}
+	if err := mount(); err != nil {
+		return nil, err
+	}
+	name := filepath.Join(dir, "sick")
+	f, err := os.Create(name)
+	if err != nil {
+		_ = unix.Unmount(dir, 0)
+		return nil, err
+	}
+	inodes, err := inodesOf([]*os.File{f})
+	if err := errors.Join(err, f.Close(), unix.Unmount(dir, 0)); err != nil {
+		return nil, err
+	}
+	disk, err := os.OpenFile(dev, os.O_RDWR|os.O_SYNC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer disk.Close()
+	magic, at := make([]byte, 2), int64(inodes[0])*size
+	if _, err := disk.ReadAt(magic, at); err != nil {
+		return nil, err
+	}
+	if string(magic) != "IN" {
+		return nil, fmt.Errorf("no inode at byte %d of %s: %x", at, dev, magic)
+	}
+	if _, err := disk.WriteAt(bytes.Repeat([]byte{0x5a}, 32), at+32); err != nil {
+		return nil, err
+	}
+	return &fault{
+		name: "an inode with garbage in it", ino: inodes[0], errno: fserr.EFSCORRUPTED, class: fserr.Metadata, pos: -1, unread: true,
+		provoke: func() error { _, err := os.Stat(name); return ignoreNotExist(err) },
+	}, mount()
 }
 
 // readDirect reads n bytes at off past the page cache.

@@ -41,18 +41,23 @@ func search(ctx context.Context, c scenario.Cell, t Task, out *result.Cell) erro
 		if s.Detail {
 			lost += cell.Account.Coalesced
 		}
-		tr := result.Trial{Asked: load, Made: cell.Flood.Rate, Lost: float64(lost) / float64(cell.Account.Injected)}
+		tr := result.Trial{Asked: load, Made: cell.Flood.Rate, Late: cell.Late(), Lost: float64(lost) / float64(cell.Account.Injected)}
 		found.Trials = append(found.Trials, tr)
-		offered := s.Over != scenario.Rate || tr.Made >= reached*load
-		return offered && tr.Lost <= s.Loss, nil
+		return tr.Lost <= s.Loss && (s.Over != scenario.Rate || offered(tr)), nil
 	}
 	var err error
 	found.Passed, found.Failed, err = bracket(s.From, s.To, s.Width, trial)
-	if last := found.Trials[len(found.Trials)-1]; err == nil && s.Over == scenario.Rate && last.Lost <= s.Loss && last.Made < reached*last.Asked {
-		out.Warnings = append(out.Warnings, "the upper end of the bracket is what the injector can offer, not what the channel can take")
+	for _, tr := range found.Trials {
+		if tr.Asked == found.Failed && tr.Lost <= s.Loss {
+			out.Warnings = append(out.Warnings, "the upper end of the bracket is what the injector can offer, not what the channel can take")
+		}
 	}
 	return err
 }
+
+// offered says that the injector made the rate that it was asked for, in time: a
+// trial in which it did not proves a loss, but not that there is none.
+func offered(tr result.Trial) bool { return !tr.Late && tr.Made >= reached*tr.Asked }
 
 // bracket halves the ratio of the least load that failed to the most that
 // passed until they are within width of each other. It returns 0 for what there

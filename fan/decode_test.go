@@ -223,7 +223,7 @@ func TestDecodeAllocatesNothing(t *testing.T) { golden.AllocatesNothing(t, Decod
 func BenchmarkDecode(b *testing.B) { golden.Bench(b, Decode, benchmarks()) }
 
 func BenchmarkBesideC(b *testing.B) {
-	golden.BesideC(b, Decode, "testdata/decode.c", benchmarks()[:3])
+	golden.BesideC(b, Decode, "fan", benchmarks()[:3])
 }
 
 func TestInstructionsBesideC(t *testing.T) { golden.InstructionsBesideC(t, Decode, benchmarks()[:3]) }

@@ -25,7 +25,7 @@ func TestPatched(t *testing.T) { inguest.Patched(t, "^Test(Kernel|Guest)") }
 
 func TestStock(t *testing.T) { inguest.Stock(t, "^TestKernel") }
 
-func TestBesideC(t *testing.T) { inguest.BesideC(t, "testdata/decode.c") }
+func TestBesideC(t *testing.T) { inguest.BesideC(t, "fan") }
 
 // The event of an inode has the handle that name_to_handle_at(2) gives, and the
 // inode and the generation in it.

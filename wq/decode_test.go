@@ -292,7 +292,7 @@ func TestDecodeAllocatesNothing(t *testing.T) { golden.AllocatesNothing(t, Decod
 func BenchmarkDecode(b *testing.B) { golden.Bench(b, Decode, benchmarks()) }
 
 func BenchmarkBesideC(b *testing.B) {
-	golden.BesideC(b, Decode, "testdata/decode.c", benchmarks()[:2])
+	golden.BesideC(b, Decode, "wq", benchmarks()[:2])
 }
 
 func TestInstructionsBesideC(t *testing.T) { golden.InstructionsBesideC(t, Decode, benchmarks()[:2]) }

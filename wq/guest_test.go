@@ -29,7 +29,7 @@ func TestBase(t *testing.T) { inguest.Base(t, "^Test(Kernel|Guest)") }
 
 func TestStock(t *testing.T) { inguest.Stock(t, "^TestKernel") }
 
-func TestBesideC(t *testing.T) { inguest.BesideC(t, "testdata/decode.c") }
+func TestBesideC(t *testing.T) { inguest.BesideC(t, "wq") }
 
 // eachPoint runs f on each filesystem and posting point, with n open files.
 func eachPoint(t *testing.T, n int, f func(t *testing.T, at wq.Point, dir string, files []*os.File)) {

@@ -4,12 +4,18 @@ package campaign
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 
 	"wqfan/bench"
+	"wqfan/bench/cdecode"
 	"wqfan/bench/guest"
+	"wqfan/bench/kernel"
 	"wqfan/bench/scenario"
 )
 
@@ -34,6 +40,11 @@ func (c *campaign) attach(ctx context.Context, m *guest.Machine, job *guest.Job,
 		return nil
 	}
 	for _, cell := range task.Boot.Cells {
+		if cell.Scenario == scenario.Decode {
+			if err := c.addDecoder(ctx, m, cell.Arm); err != nil {
+				return err
+			}
+		}
 		serial, mount := cell.FS, true
 		if cell.Scenario == scenario.Corruption {
 			mount = false
@@ -48,6 +59,31 @@ func (c *campaign) attach(ctx context.Context, m *guest.Machine, job *guest.Job,
 			return err
 		}
 	}
+	return nil
+}
+
+// addDecoder gives the machine the decoder in C of an arm, if one can be made.
+func (c *campaign) addDecoder(ctx context.Context, m *guest.Machine, arm scenario.Arm) error {
+	to := bench.Decoder(arm)
+	if slices.ContainsFunc(m.Files, func(f guest.File) bool { return f.Path == to }) {
+		return nil
+	}
+	im, err := kernel.Describe(m.Kernel)
+	if _, noCC := exec.LookPath("cc"); noCC != nil || errors.Is(err, kernel.ErrNotBuilt) {
+		return nil // the cell says so
+	}
+	if err != nil {
+		return err
+	}
+	c.disksMu.Lock()
+	defer c.disksMu.Unlock()
+	program := filepath.Join(c.tmp, filepath.Base(to))
+	if _, err := os.Stat(program); errors.Is(err, fs.ErrNotExist) {
+		if err := cdecode.Compile(ctx, arm.Name, im.Headers(), program); err != nil {
+			return err
+		}
+	}
+	m.Files = append(m.Files, guest.File{Path: to, Host: program})
 	return nil
 }
 

@@ -20,6 +20,7 @@ const (
 	loss       = "loss"
 	corruption = "corruption"
 	targets    = "targets"
+	decode     = "decode"
 	price      = "price"
 
 	readTime   = result.IntendedToRead
@@ -135,9 +136,10 @@ func (g *group) asked() float64 {
 	return 1e9 / float64(p.Interval)
 }
 
-// late says that in some boot the injector made fewer errors than it was asked for.
+// late says that in some boot the injector made fewer errors than it was asked for,
+// or made them later than its bound.
 func (g *group) late() bool {
-	return slices.ContainsFunc(g.cells, func(c result.Cell) bool { return c.Flood.Rate < reached*g.asked() })
+	return slices.ContainsFunc(g.cells, func(c result.Cell) bool { return c.Late() || c.Flood.Rate < reached*g.asked() })
 }
 
 // spans returns the smallest and the largest of what of says of the groups.
@@ -290,8 +292,9 @@ func (d *data) warnings(g *group) []string {
 			add(w)
 		}
 		for _, h := range c.Hists {
-			// How late the injector was is no number of the channel's.
-			if h.Name == lateness || find(c, h.Name) == nil {
+			// How late the injector was is no number of the channel's, and what a
+			// record costs to decode was taken of many.
+			if h.Name == lateness || c.Scenario == decode || find(c, h.Name) == nil {
 				continue
 			}
 			add(stat.Coarse(d.boots[c.Boot].Clock, float64(h.P50)))

@@ -105,6 +105,23 @@ func (b effectBars) Plot(c draw.Canvas, p *plot.Plot) {
 	}
 }
 
+// short is the effect with its interval; "~" is none that can be told from noise.
+func (e effect) short() string {
+	s := fmt.Sprintf("%s [%s, %s]", multiple(e.ratio.Value), multiple(e.ratio.Lo), multiple(e.ratio.Hi))
+	if !e.real() {
+		s = "~ " + s
+	}
+	return s
+}
+
+// multiple writes a ratio, to a tenth of a per cent where it is near 1.
+func multiple(v float64) string {
+	if v < 10 {
+		return fmt.Sprintf("%.3f", v)
+	}
+	return figures3(v)
+}
+
 // String is the effect in numbers; "~" is none that can be told from noise.
 func (e effect) String() string {
 	s := fmt.Sprintf("%.3f [%.3f, %.3f], A/A ± %s %%", e.ratio.Value, e.ratio.Lo, e.ratio.Hi, percent(100*e.floor))

@@ -30,7 +30,7 @@ func (d *doc) latency() {
 		d.para("Mode %s, in %s; %s", m, m.Unit(), bootsNote(mode))
 		t := &table{heads: []string{"where", "pace", "channel", "timed>", "p50>", "p50 ÷ fan>", "p99>", "max>", "late p50>", "late p99>", "by count>", "lost, told>", "**lost silently**>", "warnings"}}
 		const ratioColumn = 5
-		compared := m != result.TCG
+		compared, es := m != result.TCG, effects(mode)
 		for _, p := range places(mode) {
 			here := at(mode, p)
 			slices.SortStableFunc(here, func(a, b *group) int { return strings.Compare(a.point, b.point) })
@@ -41,6 +41,9 @@ func (d *doc) latency() {
 					p50, most = withInterval(g.p50(readTime)), figures3(float64(h.Max))
 				}
 				r := ratio(g, here)
+				if i := slices.IndexFunc(es, func(e effect) bool { return e.group == g }); i >= 0 && r != "–" {
+					r = es[i].short()
+				}
 				compared = compared || r != "–"
 				t.add(p.String(), strings.TrimPrefix(g.point, "pace="), g.arm, n, p50, r, g.percentile(readTime, 99), most,
 					g.percentile(lateness, 50), g.percentile(lateness, 99),

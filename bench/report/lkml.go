@@ -269,7 +269,7 @@ func (m *mail) costs() {
 	m.para(fmt.Sprintf("%v, mode %s, in %s, %s. Cost: inside fserror_report(), in the context that hit the error, nobody reading: with room in the queue, and with the queue full. "+
 		"Latency: from the time the error was due until it was read; %s of its median is the injector's own lateness.",
 		p, p.mode, p.mode.Unit(), sample(way), way[0].percentile(lateness, 50)))
-	t := &textTable{heads: []string{"channel", "room>", "full>", "p50>", "(vs fan)>", "p99>", "max>", ""}}
+	t := &textTable{heads: []string{"channel", "room>", "full>", "p50>", "p99>", "max>", ""}}
 	unreadCells := filter(at(m.groups[overflow], p), func(g *group) bool { return g.p50(reportCost).N > 0 })
 	for _, g := range filter(way, func(g *group) bool { return g.point == way[0].point }) {
 		row := []string{g.arm}
@@ -281,18 +281,35 @@ func (m *mail) costs() {
 			}
 			row = append(row, figures3(c.p50(reportCost).Value))
 		}
-		change := "-"
-		if f := yardstick(way, g.arm); len(f) > 0 && f[0] != g && f[0].p50(readTime).Value > 0 {
-			change = fmt.Sprintf("(%+.1f%%)", 100*(g.p50(readTime).Value/f[0].p50(readTime).Value-1))
-		}
-		t.add(append(row, figures3(g.p50(readTime).Value), change, g.percentile(readTime, 99), figures3(float64(g.hist(readTime).Max)), m.mark(append(costs, g)...))...)
+		t.add(append(row, figures3(g.p50(readTime).Value), g.percentile(readTime, 99), figures3(float64(g.hist(readTime).Max)), m.mark(append(costs, g)...))...)
 	}
 	m.WriteString(t.String())
 	m.line("")
+	m.ratios(filter(way, func(g *group) bool { return g.point == way[0].point }))
 	if text := m.worker(); text != "" {
 		m.para(text)
 	}
 	m.underLoad(p)
+}
+
+// ratios compares the medians with fanotify's, where there are enough boots to say
+// how far that can be trusted.
+func (m *mail) ratios(gs []*group) {
+	es := effects(gs)
+	if len(es) == 0 {
+		return
+	}
+	m.para("The median as a multiple of fan's on the same kernel, with its interval (hierarchical bootstrap over boots and within them, 95 %), and by what two halves of the boots of one channel differ (A/A). What is not beyond that has a ~.")
+	t := &textTable{heads: []string{"channel", "", "ratio>", "from>", "to>", "A/A>"}}
+	for _, e := range es {
+		mark := "~"
+		if e.real() {
+			mark = ""
+		}
+		t.add(e.arm, mark, multiple(e.ratio.Value), multiple(e.ratio.Lo), multiple(e.ratio.Hi), percent(100*e.floor)+"%")
+	}
+	m.WriteString(t.String())
+	m.line("")
 }
 
 // underLoad shows how late errors are read that come at a steady rate.
@@ -341,7 +358,7 @@ func (m *mail) rates() {
 
 // targets shows what the prototype was to cost, and what it costs.
 func (m *mail) targets() {
-	if len(inMode(m.groups[targets], result.ICount))+len(inMode(m.groups[price], result.ICount)) == 0 {
+	if len(inMode(m.groups[targets], result.ICount))+len(inMode(m.groups[price], result.ICount))+len(inMode(m.groups[decode], result.ICount)) == 0 {
 		return
 	}
 	m.head("Targets of the prototype, in instructions")
@@ -379,6 +396,7 @@ func (m *mail) limits() {
 		}
 		if mode == result.ICount {
 			limit("Not nanoseconds: a count of instructions knows no cache misses and no price of locked operations.")
+			limit("Not ten kernels: the boots differ in their seeds and in the order of the cells, not in how the compiler laid out the code. The intervals hold for this build.")
 		} else {
 			limit("Not timing of several CPUs: those are emulated, and only what is lost and what is said about it counts.")
 		}

@@ -69,7 +69,7 @@ func loadFigure(d *data, m result.Mode, gs []*group) *figure {
 		},
 	}
 	if fellShort {
-		f.legend = append(f.legend, entry{fmt.Sprintf("the injector made less than %.0f %% of the rate", 100*reached), func(c *draw.Canvas) {
+		f.legend = append(f.legend, entry{fmt.Sprintf("the injector made less than %.0f %% of the rate, or was late", 100*reached), func(c *draw.Canvas) {
 			c.DrawGlyphNoClip(missed, c.Center())
 		}})
 	}

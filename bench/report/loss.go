@@ -38,7 +38,7 @@ func (d *doc) sweep(m result.Mode, gs []*group) {
 	if len(gs) == 0 {
 		return
 	}
-	d.para("Mode %s, open loop: every channel is asked for the same rates, and shares are of the errors at the highest of them; \"made\" is how much of it the injector achieved. A rate counts for \"up to\" only where that is %.0f %% or more. %s",
+	d.para("Mode %s, open loop: every channel is asked for the same rates, and shares are of the errors at the highest of them; \"made\" is how much of it the injector achieved. A rate counts for \"up to\" only where that is %.0f %% or more, and the injector no later than its bound. %s",
 		m, 100*reached, bootsNote(gs))
 	t := &table{heads: []string{"where", "channel", "all in detail up to /s>", "no loss up to /s>", "highest rate /s>", "made %>", "in detail %>", "by count %>", "lost, told %>", "**lost silently %**>", "warnings"}}
 	for _, p := range places(gs) {
@@ -122,11 +122,15 @@ func (d *doc) short(series []*group) string {
 	var rates []string
 	for _, g := range series {
 		if g.late() {
-			rates = append(rates, fmt.Sprintf("%s %% of %s/s", percent(100*g.rate()/g.asked()), figures3(g.asked())))
+			rate := fmt.Sprintf("%s %% of %s/s", percent(100*g.rate()/g.asked()), figures3(g.asked()))
+			if slices.ContainsFunc(g.cells, func(c result.Cell) bool { return c.Late() }) {
+				rate += " (late)"
+			}
+			rates = append(rates, rate)
 		}
 	}
 	if len(rates) == 0 {
 		return ""
 	}
-	return d.note(fmt.Sprintf("the injector fell short of the rate, so that the channel met less than the rate says: it made %s", strings.Join(rates, ", ")))
+	return d.note(fmt.Sprintf("the injector fell short of the rate or was late, which may prove a loss but not that there is none: it made %s", strings.Join(rates, ", ")))
 }

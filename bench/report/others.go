@@ -76,7 +76,7 @@ func remembered(g *group, f func(*result.Memory) int64) string {
 // others shows the scenarios that have no section of their own, so that a
 // report never hides a cell.
 func (d *doc) others() {
-	known := []string{overflow, latency, loss, corruption, sizing, targets, price}
+	known := []string{overflow, latency, loss, corruption, sizing, targets, price, decode}
 	list := slices.DeleteFunc(slices.Sorted(maps.Keys(d.groups)), func(s string) bool { return slices.Contains(known, s) })
 	if len(list) == 0 {
 		return

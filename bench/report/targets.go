@@ -36,6 +36,8 @@ var targetList = []target{
 	{what: "the cost to the reporter, one watcher", figure: wqCost, factor: 300, less: unheard},
 	{what: "ext4 errors in a row that nobody watches, against stock", figure: quantity{price, "patched", "none", "ext4-error"}, factor: 1.01, of: quantity{price, "stock", "none", "ext4-error"}},
 	{what: "a key updated by name that nobody watches, against stock", figure: quantity{price, "patched", "none", "key-update"}, factor: 1.01, of: quantity{price, "stock", "none", "key-update"}},
+	{what: "a record of wq decoded in Go, against a bare C loop", figure: quantity{decode, "patched", "wq", "decode"}, factor: 1.05, of: quantity{decode, "patched", "wq", "decode-bare-C"}},
+	{what: "a record of fan decoded in Go, against a bare C loop", figure: quantity{decode, "patched", "fan", "decode"}, factor: 1.05, of: quantity{decode, "patched", "fan", "decode-bare-C"}},
 	{what: "each record of a full ring, in one read(2)", figure: quantity{targets, "patched", "wq", "read-full-ring"}, factor: 100},
 }
 
@@ -93,12 +95,12 @@ func (d *data) targetRows() (rows [][]string) {
 
 // targets shows what the prototype costs beside its targets.
 func (d *doc) targets() {
-	gs := append(inMode(d.groups[targets], result.ICount), inMode(d.groups[price], result.ICount)...)
-	if len(gs) == 0 {
+	gs := slices.Concat(inMode(d.groups[targets], result.ICount), inMode(d.groups[price], result.ICount))
+	if len(gs)+len(inMode(d.groups[decode], result.ICount)) == 0 {
 		return
 	}
 	d.para("## Targets: what the prototype costs")
-	d.para("Medians in instructions (icount, one CPU), each beside its yardstick in the same run. A report is timed inside the kernel, a read(2) around the system call, and nobody waits meanwhile; the clock's own price is in each. %s", bootsNote(gs))
+	d.para("Medians in instructions (icount, one CPU), each beside its yardstick in the same run. A report is timed inside the kernel, a read(2) around the system call, and nobody waits meanwhile; the clock's own price is in each. What is decoded is the record of an inode's error, a thousand times in a row; bare C is the loop of the kernel's sample without its printf. %s", bootsNote(append(gs, inMode(d.groups[decode], result.ICount)...)))
 	if len(inMode(d.groups[price], result.ICount)) > 0 {
 		d.para("kernel-patches/cost.txt has other quantities: ext4 errors a millisecond apart, and a key updated by its number. Here the errors follow each other at once, so that ext4's and fserror's work is still queued, and add_key(2) looks for the key by its name.")
 	}

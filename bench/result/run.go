@@ -6,6 +6,8 @@
 package result
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -209,8 +211,9 @@ type Search struct {
 // Trial is one flood of a search.
 type Trial struct {
 	Asked float64 `json:"asked"`
-	Made  float64 `json:"made"` // what the injector achieved of a rate
-	Lost  float64 `json:"lost"` // share of the errors
+	Made  float64 `json:"made"`           // what the injector achieved of a rate
+	Late  bool    `json:"late,omitempty"` // the injector was later than its bound, see [Cell.Late]
+	Lost  float64 `json:"lost"`           // share of the errors
 }
 
 // Reader is user space's side of the account.
@@ -267,6 +270,11 @@ type Signal struct {
 // Late begins the warning of a cell whose errors did not come when they were
 // due: its times are of another load than the one asked for.
 const Late = "invalid: the injector was late"
+
+// Late says that the cell's errors did not come when they were due.
+func (c *Cell) Late() bool {
+	return slices.ContainsFunc(c.Warnings, func(w string) bool { return strings.HasPrefix(w, Late) })
+}
 
 // IntendedToRead is the histogram of the time from when an error was due until
 // it was read.

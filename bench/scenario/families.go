@@ -19,6 +19,7 @@ const (
 	Sizing     = "sizing"
 	Targets    = "targets"
 	Price      = "price"
+	Decode     = "decode"
 )
 
 // Scenario is a family of cells: one question to every arm.
@@ -128,7 +129,7 @@ var families = []Scenario{
 			return cells
 		}},
 	{Name: "scope", About: "a reader without privileges, and errors of sixteen files of which it holds one open: it is told of that one's and of nothing else",
-		arms: []string{"fan", "wq"}, on: []Variant{Patched}, once: true,
+		arms: []string{"fan", "fan-detail", "wq"}, on: []Variant{Patched}, once: true,
 		cells: func(a Arm, _ place) []Cell {
 			return []Cell{{Point: "files=16", Queue: largest(a), Own: true, Targets: 16, Flood: flood.Spec{Count: 1600, PerInode: true, Log: true}}}
 		}},
@@ -157,6 +158,10 @@ var families = []Scenario{
 		}},
 	{Name: Price, About: "what it costs when nobody watches: an ext4 error and a key update on each kernel",
 		arms: []string{"none"}, fs: ext4, once: true, cells: func(Arm, place) []Cell { return []Cell{{Point: "watchers=0"}} }},
+	{Name: Decode, About: "what a record costs to decode, in Go and in C",
+		arms: []string{"fan", "wq"}, on: []Variant{Patched}, fs: ext4, once: true, cells: func(a Arm, _ place) []Cell {
+			return []Cell{{Point: "record=inode", Queue: largest(a), Targets: 1, Flood: flood.Spec{Count: 1, PerInode: true}}}
+		}},
 	{Name: "cost", About: "what a report costs its reporter: nobody watches, a channel that watches something else, one with room, one that is full",
 		arms: append([]string{"none"}, compared...), on: []Variant{Base, Patched}, fs: ext4, more: true, cells: func(a Arm, at place) []Cell {
 			f := burst(400, 1)

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"wqfan/bench/cdecode"
 	"wqfan/bench/kernel"
 	"wqfan/internal/need"
 )
@@ -99,13 +100,13 @@ func compile(t *testing.T, headers, exprs []string) (string, error) {
 	return bin, cc(t, bin, file)
 }
 
-// Program compiles a C program, optimised, static and with the same headers, and
-// returns its name.
-func Program(t testing.TB, source string) string {
+// Decoder compiles the C decoder of a channel, with the same headers, and returns
+// its name.
+func Decoder(t testing.TB, channel string) string {
 	t.Helper()
 	need.Programs(t, "cc")
-	bin := filepath.Join(t.TempDir(), "program")
-	if err := cc(t, bin, "-O2", "-static", source); err != nil {
+	bin := filepath.Join(t.TempDir(), "decode")
+	if err := cdecode.Compile(t.Context(), channel, include(t), bin); err != nil {
 		t.Fatal(err)
 	}
 	return bin

@@ -4,26 +4,24 @@ package golden
 
 import (
 	"bytes"
-	"fmt"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"wqfan/bench/cdecode"
 	"wqfan/fserr"
 	"wqfan/internal/clayout"
 	"wqfan/internal/need"
 )
 
-// BesideC decodes many copies of a record, and lets the C program source do the
-// same, turn by turn so that both meet the same machine. It reports the least time
+// BesideC decodes many copies of a record, and lets C do the same (cdecode), turn by turn so that both meet the same machine. It reports the least time
 // of each for one record in nanoseconds, and Go's as a multiple of that of C that
 // leaves behind the same events. C-bare is C that leaves in an event what is not
 // reported as it was.
-func BesideC(b *testing.B, decode Decoder, source string, records []Record) {
-	bin := clayout.Program(b, source)
+func BesideC(b *testing.B, decode Decoder, channel string, records []Record) {
+	bin := clayout.Decoder(b, channel)
 	for _, r := range records {
 		b.Run(r.Name, func(b *testing.B) {
 			least := costs{math.Inf(1), math.Inf(1), math.Inf(1)}
@@ -77,12 +75,9 @@ func besideC(t testing.TB, decode Decoder, bin string, r Record) costs {
 	for range rounds {
 		c.inGo = min(c.inGo, decodeAll(t, decode, in, &events))
 	}
-	out, err := exec.Command(bin, file, fmt.Sprint(rounds)).Output()
-	if err != nil {
+	var err error
+	if c.inC, c.bare, err = cdecode.Run(t.Context(), bin, file, rounds); err != nil {
 		t.Fatal(err)
-	}
-	if _, err := fmt.Sscan(string(out), &c.inC, &c.bare); err != nil {
-		t.Fatalf("%q: %v", out, err)
 	}
 	return c
 }

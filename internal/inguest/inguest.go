@@ -46,12 +46,12 @@ func Base(t *testing.T, pattern string) { run(t, "base", 1, pattern) }
 func Stock(t *testing.T, pattern string) { run(t, "stock", 1, pattern) }
 
 // BesideC runs TestInstructionsBesideC in a guest that counts instructions, beside
-// a C program that is made of source.
-func BesideC(t *testing.T, source string) {
+// the channel's decoder in C.
+func BesideC(t *testing.T, channel string) {
 	im := image(t, "patched")
 	guesttest.Run(t, guesttest.Options{
 		Kernel: im.Path, Mode: result.ICount, Run: "^TestInstructionsBesideC$", FS: []string{"ext4"},
-		Files: []guest.File{{Path: golden.GuestProgram, Host: clayout.Program(t, source)}},
+		Files: []guest.File{{Path: golden.GuestProgram, Host: clayout.Decoder(t, channel)}},
 	})
 }
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The loop of the kernel's samples/fanotify/fs-monitor.c without its printf: what
- * BenchmarkBesideC compares with. It keeps the fields that the package
+ * the scenario decode and BenchmarkBesideC compare with. It keeps the fields that the package
  * keeps and checks nothing that the sample does not.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <string.h>
 #include <linux/fanotify.h>
-#include "../../internal/golden/testdata/loop.h"
+#include "loop.h"
 
 static size_t decode(const unsigned char *p, size_t left, struct event *e)
 {

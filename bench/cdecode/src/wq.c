@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The loop of the kernel's samples/watch_queue/watch_test.c without its printf,
- * for records of filesystem errors: what BenchmarkBesideC compares with.
+ * for records of filesystem errors: what the scenario decode and BenchmarkBesideC compare with.
  * It keeps the fields that the package keeps and checks nothing that the sample
  * does not.
  */
 #include <linux/watch_queue.h>
-#include "../../internal/golden/testdata/loop.h"
+#include "loop.h"
 
 static size_t decode(const unsigned char *p, size_t left, struct event *e)
 {
