@@ -165,9 +165,9 @@ func checkOverflow(t *testing.T, c result.Cell) {
 // What the scenarios are there to show.
 func TestFindings(t *testing.T) {
 	o := options(t, "", scenario.Select{Kernels: []scenario.Variant{scenario.Patched}, CPUs: []int{1}, FS: []string{"ext4"},
-		Scenarios: []string{"overflow", "chain", "filter", "scope", "reader"},
+		Scenarios: []string{"overflow", "chain", "filter", "scope", "reader", scenario.Decode},
 		Cells: []string{"arm=wq/queue=16384/burst=1000000", "blob=400/reader=1ms", "arm=wq/keep=nothing", "keep=class", "keep=reserve",
-			"files=16", "arm=wq/wait=ppoll", "arm=wq/wait=read", "arm=fan/wait=read", "arm=wq/stall=50ms"}})
+			"files=16", "record=inode", "arm=wq/wait=ppoll", "arm=wq/wait=read", "arm=fan/wait=read", "arm=wq/stall=50ms"}})
 	o.Mode = result.ICount
 	run, err := record(t, t.Context(), o)
 	if err != nil {
@@ -196,8 +196,12 @@ func TestFindings(t *testing.T) {
 			return c.Account.Detailed == 100 && c.Noise.Lost() == c.Params.Noise-(512-128)
 		},
 		// Nobody is told of a sixteenth of the errors: the account has no others.
-		"wq files=16":  func(c result.Cell) bool { return c.Account.Detailed == 100 },
-		"fan files=16": func(c result.Cell) bool { return c.Account.Delivered() == 100 },
+		"wq files=16":         func(c result.Cell) bool { return c.Account.Detailed == 100 },
+		"fan files=16":        func(c result.Cell) bool { return c.Account.Delivered() == 100 },
+		"fan-detail files=16": func(c result.Cell) bool { return c.Account.Detailed == 100 },
+		// The decoder in C is there, and decodes what was read.
+		"wq record=inode":  decoded,
+		"fan record=inode": decoded,
 		// A reader that stood still for 50 ms is not left out of the latencies.
 		// Where the whole guest stood still, the injector was as late as the reader.
 		"wq wait=ppoll": func(c result.Cell) bool { return p99(c) < 5e6 || c.Flood.LateMax > 5e6 },
@@ -215,6 +219,17 @@ func TestFindings(t *testing.T) {
 	for name := range checks {
 		t.Errorf("%s was not measured", name)
 	}
+}
+
+// decoded says that a record was decoded in Go and in C.
+func decoded(c result.Cell) bool {
+	var names []string
+	for _, h := range c.Hists {
+		if h.Min > 0 {
+			names = append(names, h.Name)
+		}
+	}
+	return slices.Equal(names, []string{"decode", "decode-C", "decode-bare-C"})
 }
 
 // What people have without the two roads closes its account too, and says less.
