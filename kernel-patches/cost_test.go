@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"wqfan/bench/flood"
 	"wqfan/bench/guest"
 	"wqfan/bench/guest/guesttest"
 	"wqfan/bench/kernel"
@@ -29,8 +30,10 @@ import (
 const costTable = "cost.txt"
 
 // What nobody watches costs as much with the series as without, within 1 %: in
-// guest instructions, one CPU, each the median of many. An ext4 error is one that
-// the filesystem reports itself, which the stock kernel can as well.
+// guest instructions, one CPU, each the median of many. The errors are such that the
+// filesystems report themselves, which the stock kernel can as well: one that ext4
+// is asked for, and on XFS, which has each of its errors queued, a read(2) that the
+// device fails.
 func TestCost(t *testing.T) {
 	costs := map[string]map[string]float64{}
 	var names []string
@@ -65,7 +68,7 @@ func measure(t *testing.T, im *kernel.Image) (names []string, costs map[string]f
 	t.Helper()
 	costs = map[string]float64{}
 	boot(t, guesttest.Options{
-		Kernel: im.Path, Mode: result.ICount, Run: "^TestGuestCost$", FS: []string{"ext4"},
+		Kernel: im.Path, Mode: result.ICount, Run: "^TestGuestCost$", FS: []string{"ext4", "xfs"},
 		Say: func(_ string, lines []string) {
 			for _, l := range lines {
 				var name string
@@ -118,6 +121,69 @@ func TestGuestCost(t *testing.T) {
 		_, err := unix.Write(trigger, payload)
 		return err
 	})
+
+	read := failingRead(t)
+	cost(t, "xfs_read_error", 501, time.Millisecond, func() error {
+		if err := read(); err != unix.EIO {
+			return fmt.Errorf("read a block that the device cannot read: %v, want %v", err, unix.EIO)
+		}
+		return nil
+	})
+}
+
+// failingRead mounts XFS anew on a device that cannot read one block of a file,
+// and returns a direct read of that. Nothing is written to the kernel's log then,
+// which would be most of the cost, and depend on where its symbols are.
+func failingRead(t *testing.T) func() error {
+	t.Helper()
+	device, err := guest.FindDisk("xfs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const dir, block = "/mnt/xfs", 4096
+	if err := unix.Unmount(dir, 0); err != nil {
+		t.Fatal(err)
+	}
+	dm, err := flood.Map("cost", device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount(dm.Path, dir, "xfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(filepath.Join(dir, "victim"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Write(make([]byte, block)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	at, _, err := flood.FirstExtent(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := at / 512
+	if err := dm.Load(flood.Segment{Sectors: bad}, flood.Segment{Sectors: block / 512, Fails: true},
+		flood.Segment{Sectors: dm.Sectors() - bad - block/512}); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Open(f.Name(), unix.O_RDONLY|unix.O_DIRECT|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	buf, err := unix.Mmap(-1, 0, block, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS) // aligned
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() error {
+		_, err := unix.Pread(fd, buf, 0)
+		return err
+	}
 }
 
 // cost prints the median of what f costs.
