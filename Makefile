@@ -50,9 +50,10 @@ races: prerequisites bin/wqfan ## the series' tests under KASAN and lockdep, eac
 	go test -timeout 24h -run '^TestDebug$$' ./kernel-patches -v -races $(RACETIME)
 
 series-test: prerequisites bin/wqfan ## build and test each patch's kernel, and look before and with it for what it is for
-	bin/wqfan kernel build --variant patched,stock,kunit
+	scripts/prerequisites checkpolicy:checkpolicy
+	bin/wqfan kernel build --variant patched,stock,kunit,selinux
 	bin/wqfan kernel build --variant debug
-	go test -timeout 24h -run '^Test(Series|Undo)$$' ./kernel-patches -v -series
+	go test -timeout 24h -run '^Test(SELinux|Series|Undo)$$' ./kernel-patches -v -series
 
 series-check: prerequisites bin/wqfan ## how each patch fares on BASE (7.2): a version, a directory or a tarball
 	bin/wqfan kernel check $(BASE)

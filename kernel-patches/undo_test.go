@@ -26,7 +26,7 @@ import (
 var undone = []struct {
 	undo    string
 	variant string
-	test    string // "program test", "kunit test", "wq test" or "cost what"
+	test    string // "program test", "kunit test", "wq test", "cost what" or "selinux"
 	why     string // what it says then
 }{
 	{"0001", "patched", "fserror_watch_test context", "kernel BUG at kernel/irq_work.c"},
@@ -39,6 +39,8 @@ var undone = []struct {
 	{"0010", "kunit", "kunit watch_queue_test_subtypes", "not ok"},
 	{"0018", "kunit", "kunit watch_queue_test_chain_whole", "not ok"},
 	{"0042", "kunit", "watch_queue_test compat", "not ok"},
+	{"0023", "selinux", "selinux", "watched what the policy forbids"},
+	{"0026", "selinux", "selinux", "watched what the policy forbids"},
 	{"cve-2022-0995", "debug", "watch_queue_test filter_bounds", "KASAN"},
 	{"cve-2022-1882", "debug", "watch_queue_test close_while_posting", "KASAN"},
 }
@@ -69,8 +71,7 @@ func undoPatch(t *testing.T, undo string) string {
 	return found[0]
 }
 
-// What is undone is noticed, by a test that passes on the whole series: TestPatched,
-// TestKUnit and TestDebug run all of them there.
+// What is undone is noticed, by a test that passes on the whole series.
 func TestUndo(t *testing.T) {
 	if !*series {
 		t.Skip("builds a kernel for each patch: make series-test")
@@ -78,7 +79,7 @@ func TestUndo(t *testing.T) {
 	var table bytes.Buffer
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "undone\tkernel\tby\twhole\tundone")
-	for _, variant := range []string{"patched", "kunit", "debug"} {
+	for _, variant := range []string{"patched", "kunit", "selinux", "debug"} {
 		whole := image(t, kernel.Options{Variant: variant})
 		dir, undos := undoSeries(t, variant)
 		n := 0
@@ -193,6 +194,8 @@ func TestOn(t *testing.T) {
 	case "wq":
 		inguest.Kernel(t, im, "../wq", test)
 		return
+	case "selinux":
+		selinux(t, im)
 	case "kunit":
 		if v := one(t, im, nil, test); v != "ok" {
 			t.Errorf("%s: %s", *onTest, v)

@@ -44,10 +44,11 @@ type series struct {
 
 // The fragments in config/.
 const (
-	guestConfig  = "guest.config"
-	seriesConfig = "series.config"
-	kunitConfig  = "kunit.config"
-	debugConfig  = "debug.config"
+	guestConfig   = "guest.config"
+	seriesConfig  = "series.config"
+	kunitConfig   = "kunit.config"
+	debugConfig   = "debug.config"
+	selinuxConfig = "selinux.config"
 )
 
 // variant is a part of the series and a configuration.
@@ -70,10 +71,11 @@ var variants = map[string]variant{
 	"stock":   {0, []string{guestConfig}, "-stock"},
 	"kunit":   {all, []string{guestConfig, seriesConfig, kunitConfig}, "-kunit"},
 	"debug":   {all, []string{guestConfig, seriesConfig, kunitConfig, debugConfig}, "-debug"},
+	"selinux": {all, []string{guestConfig, seriesConfig, selinuxConfig}, "-selinux"},
 }
 
 // Variants are the names that [Options.Variant] can have.
-func Variants() []string { return []string{"patched", "base", "stock", "kunit", "debug"} }
+func Variants() []string { return []string{"patched", "base", "stock", "kunit", "debug", "selinux"} }
 
 // loadPatches reads the first n patches of a series, or all; a cover letter
 // (0000-*) is no patch.
