@@ -84,6 +84,9 @@ func TestGuestSELinux(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(selinuxfs, "load"), data, 0); err != nil {
 				t.Fatalf("load the policy %s: %v", policy, err)
 			}
+			if err := os.WriteFile(filepath.Join(selinuxfs, "enforce"), []byte("1"), 0); err != nil {
+				t.Fatal(err)
+			}
 		}
 		for what, watch := range watches {
 			q, err := wq.Open(wq.Config{})

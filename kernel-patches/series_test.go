@@ -52,7 +52,7 @@ var shown = []struct {
 	{"ext4-tell-fserror-which-block-inode-and-function", "", "as above"},
 	{"xfs-tell-fserror-what-is-sick", "", "as above"},
 	{"fserror-let-a-pipe-watch-the-errors-of-a-single-file", "fserror_watch_test file", ""},
-	{"security-add-a-hook-for-watching-filesystem-errors", "", "needs an LSM that uses it: with the next but two"},
+	{"security-add-a-hook-for-watching-filesystem-errors", "", "needs an LSM that uses it: TestSELinux"},
 	{"fserror-inject-filesystem-specific-records-and-from-", "fserror_watch_test blob", ""},
 	{"fserror-say-where-an-error-was-noticed-to-those-who-", "fserror_watch_test location", ""},
 	{"selinux-check-who-watches-filesystem-errors", "", "needs a policy: TestSELinux"},
