@@ -64,7 +64,7 @@ func loadFigure(d *data, m result.Mode, gs []*group) *figure {
 		alt:    "Stacked bars: the fate of every error against the rate that every channel was asked for, by channel, with the highest rates without loss and with little loss marked.",
 		notes: []string{
 			fmt.Sprintf("%s; reader: %s. Open loop: every channel is asked for the same rates.", d.kernelNote(gs)+alone(places(gs)), readers(gs)),
-			fmt.Sprintf("NDR: up to here nothing was lost; PDR: up to %g %%; the next rate is the other end of the bracket. Counted is not lost.", partialDrop),
+			fmt.Sprintf("NDR: up to here nothing was lost; PDR: up to %g %%; the next rate is the other end of the bracket, and an × at this end leaves none. Counted is not lost.", partialDrop),
 			modeNote(m) + " " + trials(m, gs) + " " + bootsNote(gs),
 		},
 	}
@@ -100,24 +100,15 @@ func trials(m result.Mode, gs []*group) string {
 type loadBars struct{ stack }
 
 // upTo returns the place of the last rate before the first at which more than
-// so many per cent were lost; -1 where that is the first, or where there is none. An injector that fell
-// short proves a loss, but not that there is none.
+// so many per cent were lost; -1 where that is the first, or where there is none, and
+// where the injector fell short or was late, which may prove a loss but not that
+// there is none.
 func (b loadBars) upTo(loss float64) int {
-	last := -1
-	lossy := false
-	for _, g := range b.groups {
-		if g.share(lostTold)+g.share(lostMute) > loss {
-			lossy = true
-			break
-		}
-		if !g.late() {
-			last = b.slot(g)
-		}
-	}
-	if !lossy || len(b.groups) < 2 { // no bracket
+	i := slices.IndexFunc(b.groups, func(g *group) bool { return g.share(lostTold)+g.share(lostMute) > loss })
+	if i <= 0 || b.groups[i-1].late() { // no bracket
 		return -1
 	}
-	return last
+	return b.slot(b.groups[i-1])
 }
 
 // Plot draws the bars, and a line behind the last rate of NDR and of PDR.

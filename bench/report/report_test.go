@@ -525,15 +525,20 @@ func TestRates(t *testing.T) {
 		lossCell(b, "wq", 100_000, 1.001, all), lossCell(b, "wq", 10_000, 0.949, all), lossCell(b, "wq", 1000, 0.5, all),
 		lossCell(b, "wq-base", 100_000, 1, all), lossCell(b, "wq-base", 10_000, 0.951, all), lossCell(b, "wq-base", 2000, 0.5, some),
 	}
+	// On time as a whole, but not each of them; the next rate loses.
+	late := lossCell(b, "fan", 10_000, 1, all)
+	late.Warnings = []string{result.Late + " by 5 at p99"}
+	cells = append(cells, lossCell(b, "fan", 100_000, 1, all), late, lossCell(b, "fan", 2000, 1, some))
 	flat := lossCell(b, "wq", 0, 0, some)
 	flat.Params.Schedule, flat.Flood.Rate = "flat", 7_000_000
 	md := squeeze(write(t, record(t, []result.Boot{b}, append(cells, flat), nil)))
 	for _, want := range []string{
 		"| ext4, 1 CPU | wq | ≥ 10,000 | ≥ 10,000 | 100,000 | 94.9 × |",
 		"| ext4, 1 CPU | wq-base | 100,000 | 100,000 | 100,000 | 95.1 |",
+		"| ext4, 1 CPU | fan | ≥ 10,000 | ≥ 10,000 | 100,000 | 100.0 × |",
 		"it made 94.9 % of 100,000/s, 50.0 % of 1,000,000/s",
 		"| ext4, 1 CPU | wq | 100 | 7,000,000 | 60.0 | 0 | 40.0 † |",
-		"here 0.1 ms to 10 ms of guest time", "(wq-base 512, wq 512 records)",
+		"here 0.1 ms to 10 ms of guest time", "(fan 512, wq-base 512, wq 512 records)",
 		"n=1: one boot, no interval.",
 	} {
 		if !strings.Contains(md, want) {

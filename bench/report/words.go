@@ -66,11 +66,26 @@ func upTo(series []*group, ok func(*group) bool, show func(*group) string) strin
 	return show(series[i-1])
 }
 
-// rateUpTo is upTo for rates. An injector that fell short proves a loss, but
-// not that there is none.
+// rateUpTo is upTo for rates. An injector that fell short or was late proves a
+// loss, but not that there is none: a rate of that kind between the last that
+// passed and the first that did not leaves the former as a bound.
 func rateUpTo(series []*group, ok func(*group) bool) string {
-	series = filter(series, func(g *group) bool { return !ok(g) || !g.late() })
-	return upTo(series, ok, func(g *group) string { return figures3(g.asked()) })
+	fails := slices.IndexFunc(series, func(g *group) bool { return !ok(g) })
+	if fails < 0 {
+		fails = len(series)
+	}
+	passed := filter(series[:fails], func(g *group) bool { return !g.late() })
+	switch {
+	case len(passed) == 0 && fails == 0 && len(series) > 0:
+		return "none"
+	case len(passed) == 0:
+		return "–"
+	}
+	last := passed[len(passed)-1]
+	if fails == len(series) || series[fails-1] != last {
+		return "≥ " + figures3(last.asked())
+	}
+	return figures3(last.asked())
 }
 
 // bold makes a headline of a number that is not zero.
