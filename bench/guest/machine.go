@@ -21,7 +21,7 @@ import (
 const (
 	DefaultCPUs      = 1
 	DefaultMemMiB    = 512
-	DefaultStall     = time.Minute
+	DefaultStall     = 3 * time.Minute // one cell on a loaded host has taken more than one
 	DefaultTimeout   = 15 * time.Minute
 	DefaultMaxSerial = 64 << 20
 )
