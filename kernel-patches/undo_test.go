@@ -41,8 +41,8 @@ var undone = []struct {
 	{"0042", "kunit", "watch_queue_test compat", "not ok"},
 	{"0023", "selinux", "selinux", "watched what the policy forbids"},
 	{"0026", "selinux", "selinux", "watched what the policy forbids"},
-	{"cve-2022-0995", "debug", "watch_queue_test filter_bounds", "KASAN"},
-	{"cve-2022-1882", "debug", "watch_queue_test close_while_posting", "KASAN"},
+	{"cve-2022-0995", "debug", "watch_queue_test filter_bounds", "BUG: KASAN"},
+	{"cve-2022-1882", "debug", "watch_queue_test close_while_posting", "BUG: KASAN"},
 }
 
 // undoTable is what TestUndo found out, beside the patches.
