@@ -201,6 +201,19 @@ var families = []Scenario{
 			}
 			return cells
 		}},
+	{Name: "readers", About: "several readers, each of a channel of its own, on the CPU of the thread that reports or on another",
+		fs: ext4, more: true, cells: func(a Arm, at place) (cells []Cell) {
+			for _, n := range []int{1, 2, 4, 8} {
+				for _, cpu := range []string{"0", "1"}[:min(at.cpus, 2)] {
+					r := waiting
+					r.CPU = cpu
+					c := paced(a, fmt.Sprintf("readers=%d on=%s reporter=0", n, cpu), 1000, 200*us, r)
+					c.Watchers, c.Flood.CPUs = n, "0"
+					cells = append(cells, c)
+				}
+			}
+			return cells
+		}},
 	{Name: "bursts", About: "bursts of errors and silence in turn, against a live reader",
 		fs: ext4, more: true, cells: each([]uint64{10, 100, 1000}, func(a Arm, n uint64) []Cell {
 			c := paced(a, fmt.Sprintf("burst=%d off=10ms", n), 20*n, 2*us, waiting)
