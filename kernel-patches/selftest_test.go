@@ -85,7 +85,7 @@ func TestDebug(t *testing.T) {
 	tests := compile(t, im)
 	var table bytes.Buffer
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "make races RACETIME=%s\nLinux %s, %s, %d patches\n\n", *races, im.Release, im.Base, len(im.Patches))
+	fmt.Fprintf(w, "make races RACETIME=%s\nLinux %s, %s, %d patches, series %s\n\n", *races, im.Release, im.Base, len(im.Patches), im.Series)
 	fmt.Fprintln(w, "CPUs\tprogram/filesystem\ttests\tseconds\tresult")
 	for _, cpus := range []int{1, 4} {
 		reported := "no report from the kernel"
