@@ -208,7 +208,7 @@ func TestGuestSelftests(t *testing.T) {
 // KUnit's tests have passed while the kernel booted.
 func TestGuestKUnit(t *testing.T) {
 	need.Guest(t)
-	for _, suite := range []string{"watch_queue", "ext4_error_record"} {
+	for _, suite := range []string{"watch_queue", "fserror", "ext4_error_record"} {
 		out, err := os.ReadFile("/sys/kernel/debug/kunit/" + suite + "/results")
 		if suite == "watch_queue" && errors.Is(err, fs.ErrNotExist) {
 			t.Skip("needs the kunit kernel")
