@@ -6,38 +6,63 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"time"
 
 	"wqfan/bench/result"
 	"wqfan/bench/scenario"
 )
 
-// memory is what the guest had free before its channels were open, when they
-// were, and when their queues held the flood.
-type memory struct{ free []int64 }
+// memory is what of the guest's memory was not the kernel's own before its
+// channels were open, when they were, and when their queues held the flood.
+type memory struct{ spare []int64 }
 
-// take reads the free memory where the cell asks for it.
+// settle is how long the kernel may take to free what a closed channel had.
+const settle = 500 * time.Millisecond
+
+// take reads the memory that is not the kernel's own, where the cell asks for it.
 func (m *memory) take(c scenario.Cell) error {
 	if !c.Memory {
 		return nil
 	}
-	b, err := os.ReadFile("/proc/meminfo")
+	// The kernel frees what has been closed when it gets round to it.
+	time.Sleep(settle)
+	// Each CPU has counts of its own, up to 125 pages: have them added.
+	if err := os.WriteFile("/proc/sys/vm/stat_refresh", []byte("1"), 0); err != nil {
+		return fmt.Errorf("have the kernel add up its counts of pages: %w", err)
+	}
+	b, err := os.ReadFile("/proc/zoneinfo")
 	if err != nil {
 		return err
 	}
-	for line := range bytes.Lines(b) {
-		var kib int64
-		if _, err := fmt.Sscanf(string(line), "MemFree: %d kB", &kib); err == nil {
-			m.free = append(m.free, kib<<10)
-			return nil
+	pages := sparePages(b)
+	if pages == 0 {
+		return fmt.Errorf("/proc/zoneinfo tells of no free pages")
+	}
+	m.spare = append(m.spare, pages*int64(os.Getpagesize()))
+	return nil
+}
+
+// sparePages counts the pages in a /proc/zoneinfo that are free, including those
+// that a CPU keeps at hand, or that processes and the page cache have: what the
+// measuring program itself takes and gives back is not to be seen.
+func sparePages(zoneinfo []byte) (n int64) {
+	for line := range bytes.Lines(zoneinfo) {
+		for _, format := range []string{
+			"pages free %d", "count: %d", "nr_anon_pages %d", "nr_file_pages %d", "nr_page_table_pages %d",
+		} {
+			var pages int64
+			if _, err := fmt.Sscanf(string(bytes.TrimSpace(line)), format, &pages); err == nil {
+				n += pages
+			}
 		}
 	}
-	return fmt.Errorf("no MemFree in /proc/meminfo")
+	return n
 }
 
 // result says what one of n channels took, or nil.
 func (m *memory) result(n int) *result.Memory {
-	if len(m.free) != 3 {
+	if len(m.spare) != 3 {
 		return nil
 	}
-	return &result.Memory{Open: (m.free[0] - m.free[1]) / int64(n), Queued: (m.free[1] - m.free[2]) / int64(n)}
+	return &result.Memory{Open: (m.spare[0] - m.spare[1]) / int64(n), Queued: (m.spare[1] - m.spare[2]) / int64(n)}
 }

@@ -192,7 +192,8 @@ type Counters struct {
 	Parts    uint64 `json:"parts_lost,omitempty"` // parts of records, of errors that were not lost
 }
 
-// Memory is what a channel took of the guest's free memory, in bytes.
+// Memory is how much more of the guest's memory a channel made the kernel use, in
+// bytes.
 type Memory struct {
 	Open   int64 `json:"open"`   // to open it
 	Queued int64 `json:"queued"` // and then for what was queued

@@ -244,7 +244,7 @@ var families = []Scenario{
 	{Name: "capacity", About: "bursts against channels of the same capacity: as many events, and as many bytes of the kernel's memory",
 		arms: []string{"fan-detail", "wq"}, fs: ext4, once: true, more: true,
 		cells: each([]uint64{256, 512, 1024}, func(a Arm, n uint64) []Cell {
-			// The scenario memory finds 257 bytes for each event in detail, and
+			// The scenario memory finds some 257 bytes for each event in detail, and
 			// 128 for each note.
 			bytes := uint64(512)
 			if a.Channel == Fanotify {
