@@ -99,6 +99,7 @@ func (r *reader) run(ctx context.Context) error {
 		return err
 	}
 	how := r.cell.Reader
+	var look int64 // when the reader looks, if it does so now and then
 	for stalled := how.Stall == 0; ; {
 		// Not asked again below: a Read that began before the end may have had no
 		// time at all, and a broken chain needs some until it is given up.
@@ -111,7 +112,8 @@ func (r *reader) run(ctx context.Context) error {
 				return err
 			}
 		case how.Every > 0:
-			sleep(how.Every)
+			look = nextLook(look, now(), how.Every.Nanoseconds())
+			sleepUntil(look)
 			if err := r.ch.SetReadDeadline(time.Unix(1, 0)); err != nil { // what is there, and no more
 				return err
 			}
@@ -664,6 +666,23 @@ func placed(r scenario.Reader) error {
 		return fmt.Errorf("make a thread SCHED_FIFO: %w", os.NewSyscallError("sched_setattr", err))
 	}
 	return nil
+}
+
+// nextLook is when to look again: so long after the last time as is said,
+// whatever that look took. Looks that it took longer than are not made up for.
+func nextLook(last, now, every int64) int64 {
+	if last == 0 {
+		return now + every
+	}
+	missed := max(0, now-last) / every
+	return last + (missed+1)*every
+}
+
+// sleepUntil is sleep with an end on CLOCK_MONOTONIC, in ns.
+func sleepUntil(ns int64) {
+	ts := unix.NsecToTimespec(ns)
+	for unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &ts, nil) == unix.EINTR {
+	}
 }
 
 // sleep stops the calling thread, and no scheduler but the kernel's wakes it.

@@ -61,3 +61,18 @@ func TestResolution(t *testing.T) {
 		}
 	}
 }
+
+func TestNextLook(t *testing.T) {
+	for _, tt := range []struct{ last, now, want int64 }{
+		{0, 1003, 1023},
+		{1023, 1023, 1043},
+		{1023, 1030, 1043},
+		{1023, 1042, 1043},
+		{1023, 1043, 1063},
+		{1023, 1100, 1103},
+	} {
+		if got := nextLook(tt.last, tt.now, 20); got != tt.want {
+			t.Errorf("after %d, at %d: %d, want %d", tt.last, tt.now, got, tt.want)
+		}
+	}
+}

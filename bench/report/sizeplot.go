@@ -106,7 +106,7 @@ func (d *doc) sizes() {
 			continue
 		}
 		d.para("## Size: how large a queue has to be")
-		d.para("Mode %s. Errors at random against a reader that looks now and then and takes all there is; predicted from those two rates alone, ± one standard error. What a look takes the reader is not in the prediction: it looks a little less often than it is said to, and loses a little more. `wqfan size` answers for other loads. %s", m, bootsNote(gs))
+		d.para("Mode %s. Errors at random against a reader that looks now and then and takes all there is; predicted from those two rates alone, ± one standard error. The reader looks at fixed times, however long a look takes; nothing is fitted. `wqfan size` answers for other loads. %s", m, bootsNote(gs))
 		t := &table{heads: []string{"channel", "errors/s>", "read every", "queue>", "lost %>", "predicted %>", "agrees", "warnings"}}
 		slices.SortStableFunc(gs, func(a, b *group) int { return compareArms(a.arm, b.arm) })
 		for _, g := range gs {

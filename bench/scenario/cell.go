@@ -45,7 +45,7 @@ type Reader struct {
 	Live     bool          // during the flood; otherwise it starts after it
 	Realtime bool          // a SCHED_FIFO thread that waits in ppoll(2), as cyclictest does; otherwise Go's poller waits
 	Blocking bool          // with Realtime: it waits in read(2) itself
-	Every    time.Duration // it looks that often only, and then takes all there is
+	Every    time.Duration // it looks that often only, at fixed times, and then takes all there is
 	Work     time.Duration // it sleeps so long for each event
 	Stall    time.Duration // it stands still so long, once, after half of the errors
 	Buffer   int           // bytes that it offers to read(2); 0 is the library's choice
