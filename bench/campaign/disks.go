@@ -52,7 +52,14 @@ func (c *campaign) attach(ctx context.Context, m *guest.Machine, job *guest.Job,
 				serial = bench.BrokenExt4
 			}
 		}
-		if serial == "tmpfs" {
+		if cell.Mounts > 0 && serial == "ext4" {
+			image, err := c.image(ctx, smallExt4)
+			if err != nil {
+				return err
+			}
+			addFile(m, guest.File{Path: bench.SmallExt4, Host: image})
+		}
+		if cell.Mounts > 0 || serial == "tmpfs" {
 			continue // the guest makes them
 		}
 		if err := add(serial, mount); err != nil {
@@ -65,9 +72,6 @@ func (c *campaign) attach(ctx context.Context, m *guest.Machine, job *guest.Job,
 // addDecoder gives the machine the decoder in C of an arm, if one can be made.
 func (c *campaign) addDecoder(ctx context.Context, m *guest.Machine, arm scenario.Arm) error {
 	to := bench.Decoder(arm)
-	if slices.ContainsFunc(m.Files, func(f guest.File) bool { return f.Path == to }) {
-		return nil
-	}
 	im, err := kernel.Describe(m.Kernel)
 	if _, noCC := exec.LookPath("cc"); noCC != nil || errors.Is(err, kernel.ErrNotBuilt) {
 		return nil // the cell says so
@@ -83,9 +87,19 @@ func (c *campaign) addDecoder(ctx context.Context, m *guest.Machine, arm scenari
 			return err
 		}
 	}
-	m.Files = append(m.Files, guest.File{Path: to, Host: program})
+	addFile(m, guest.File{Path: to, Host: program})
 	return nil
 }
+
+// addFile gives the machine a file, once.
+func addFile(m *guest.Machine, f guest.File) {
+	if !slices.ContainsFunc(m.Files, func(have guest.File) bool { return have.Path == f.Path }) {
+		m.Files = append(m.Files, f)
+	}
+}
+
+// smallExt4 stands for the image that becomes [bench.SmallExt4].
+const smallExt4 = "small-ext4"
 
 // image makes the disk of a serial number, once for all boots: what a guest
 // writes does not reach it.
@@ -102,6 +116,8 @@ func (c *campaign) image(ctx context.Context, serial string) (string, error) {
 		img.FS = "xfs"
 	case bench.BrokenExt4:
 		img.FS = "ext4"
+	case smallExt4:
+		img.FS, img.SizeMiB, img.Without = "ext4", 8, "metadata_csum"
 	}
 	name, err := c.create(ctx, serial, img)
 	if err != nil {

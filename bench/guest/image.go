@@ -21,11 +21,13 @@ import (
 // Image is a filesystem image, made on the host without privileges.
 type Image struct {
 	FS      string // ext4, xfs or btrfs
-	SizeMiB int    // 0: the smallest that the filesystem is made in, at least 64
+	SizeMiB int    // 0: 64, or what the filesystem takes at least
 	Label   string // "": the filesystem's type
 	// Dir is a folder whose content the filesystem starts with, owned by root;
 	// "" is an empty one. ext4 only.
 	Dir string
+	// Without are features that an ext4 is to do without, with commas between.
+	Without string
 }
 
 // imageTimeout bounds one run of a filesystem tool.
@@ -40,12 +42,15 @@ type mkfsTool struct {
 }
 
 var mkfsTools = map[string]mkfsTool{
-	"ext4": {"e2fsprogs", 64, func(im Image, uuid string) []string {
+	"ext4": {"e2fsprogs", 8, func(im Image, uuid string) []string {
 		args := []string{"-q", "-F", "-L", im.Label, "-U", uuid,
 			// Lazy initialisation would write to the disk while something is measured.
 			"-E", "hash_seed=" + uuid + ",root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0"}
 		if im.Dir != "" {
 			args = append(args, "-d", im.Dir)
+		}
+		if im.Without != "" {
+			args = append(args, "-O", "^"+strings.ReplaceAll(im.Without, ",", ",^"))
 		}
 		return args
 	}},
@@ -68,7 +73,7 @@ func (im Image) Create(ctx context.Context, dir string) (path string, err error)
 		im.Label = im.FS
 	}
 	if im.SizeMiB == 0 {
-		im.SizeMiB = tool.minMiB
+		im.SizeMiB = max(64, tool.minMiB)
 	}
 	if im.SizeMiB < tool.minMiB {
 		return "", fmt.Errorf("%s image of %d MiB: want at least %d", im.FS, im.SizeMiB, tool.minMiB)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wqfan/bench/result"
+	"wqfan/internal/loop"
 )
 
 // memDisks is where a guest that counts instructions has its disks: in memory.
@@ -70,25 +71,12 @@ func (d orderedDisk) attach() (device string, err error) {
 		return "", err
 	}
 	defer image.Close()
-	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
-	if err != nil {
-		return "", fmt.Errorf("a loop device: %w (the kernel needs CONFIG_BLK_DEV_LOOP)", err)
-	}
-	defer control.Close()
-	n, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
-	if err != nil {
-		return "", fmt.Errorf("a free loop device: %w", err)
-	}
-	device = fmt.Sprintf("/dev/loop%d", n)
-	loop, err := os.OpenFile(device, os.O_RDWR, 0)
+	dev, err := loop.Attach(image, 0)
 	if err != nil {
 		return "", err
 	}
-	defer loop.Close()
-	if err := unix.IoctlLoopConfigure(int(loop.Fd()), &unix.LoopConfig{Fd: uint32(image.Fd())}); err != nil {
-		return "", fmt.Errorf("attach %s to %s: %w", image.Name(), device, err)
-	}
-	return device, nil
+	defer dev.Close()
+	return dev.Name(), nil
 }
 
 // assemble makes one sparse file of the pieces in dir, which are gone then.

@@ -4,14 +4,13 @@ package repro
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 
 	"wqfan/bench/guest"
+	"wqfan/internal/loop"
 )
 
 // Disks is where filesystems come from.
@@ -45,32 +44,11 @@ func (loopDisks) Take(ctx context.Context, n int) (string, func(), error) {
 		return "", nil, err
 	}
 	defer image.Close()
-	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	device, err := loop.Attach(image, unix.LO_FLAGS_AUTOCLEAR)
 	if err != nil {
-		return "", nil, fmt.Errorf("a loop device: %w (needs root and CONFIG_BLK_DEV_LOOP)", err)
+		return "", nil, err
 	}
-	defer control.Close()
-	for {
-		i, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
-		if err != nil {
-			return "", nil, fmt.Errorf("a free loop device: %w", err)
-		}
-		name := fmt.Sprintf("/dev/loop%d", i)
-		loop, err := os.OpenFile(name, os.O_RDWR, 0)
-		if err != nil {
-			return "", nil, err
-		}
-		config := unix.LoopConfig{Fd: uint32(image.Fd()), Info: unix.LoopInfo64{Flags: unix.LO_FLAGS_AUTOCLEAR}}
-		err = unix.IoctlLoopConfigure(int(loop.Fd()), &config)
-		runtime.KeepAlive(image)
-		if err == nil {
-			return name, func() { loop.Close() }, nil
-		}
-		loop.Close()
-		if !errors.Is(err, unix.EBUSY) { // somebody else was faster
-			return "", nil, fmt.Errorf("attach an image to %s: %w", name, err)
-		}
-	}
+	return device.Name(), func() { device.Close() }, nil
 }
 
 // unnamed makes an image and opens it; no file of it stays.

@@ -22,7 +22,7 @@ type Cell struct {
 	Point    string  // what varies within the scenario, key=value
 	Queue    uint64  // capacity: notes of a watch queue, max_queued_events of a group
 	Filler   uint64  // other events queued before the errors: opens in a group, key updates in a watch queue
-	Mounts   int     // filesystems that the errors go round, where they are not the one of FS: tmpfs
+	Mounts   int     // filesystems of the kind of FS that the errors go round; 0 is the one of the boot
 	Watchers int     // channels of the arm side by side; 0 is one
 	Idle     bool    // the channel is open, and watches another filesystem
 	Own      bool    // the reader is nobody, and watches the first target only: a file that it holds open

@@ -179,7 +179,7 @@ var families = []Scenario{
 			return []Cell{{Point: fmt.Sprintf("watchers=%d", n), Queue: largest(a), Watchers: n, Flood: burst(400, 1)}}
 		})},
 	{Name: "filesystems", About: "errors that go round several filesystems, which one channel watches and nobody reads",
-		fs: []string{"tmpfs"}, more: true, cells: each([]int{1, 4, 16, 64}, func(a Arm, n int) []Cell {
+		fs: []string{"ext4", "tmpfs"}, more: true, cells: each([]int{1, 4, 16, 64}, func(a Arm, n int) []Cell {
 			return []Cell{{Point: fmt.Sprintf("filesystems=%d", n), Queue: largest(a), Mounts: n, Flood: burst(6400, 1)}}
 		})},
 	{Name: "reader", About: "readers that wait in Go's poller, in ppoll or in read itself, look now and then, work on each event, stand still, or take little at a time",
