@@ -125,7 +125,7 @@ func New(sel Select) (Plan, error) {
 				for _, fs := range filesystems {
 					// Nobody is always first: the order of the arms is the seed's.
 					for _, k := range seeds.Perm(len(arms)) {
-						b.Cells = append(b.Cells, sel.cells(v, fs, n, arms[k], i == 0, rep == 0, schedule)...)
+						b.Cells = append(b.Cells, sel.cells(v, fs, n, arms[k], i == 0, schedule)...)
 					}
 				}
 				if len(b.Cells) > 0 {
@@ -139,8 +139,8 @@ func New(sel Select) (Plan, error) {
 }
 
 // cells returns the cells of one arm on one filesystem in one boot. Fewest says
-// that no guest has fewer CPUs, first that it is the first repetition.
-func (s Select) cells(v Variant, fs string, cpus int, a Arm, fewest, first bool, schedule uint64) (cells []Cell) {
+// that no guest has fewer CPUs.
+func (s Select) cells(v Variant, fs string, cpus int, a Arm, fewest bool, schedule uint64) (cells []Cell) {
 	if !takes(s.Kernels, v) || !a.runsOn(v, fs) || !takes(s.FS, fs) || !takes(s.Arms, a.Name) {
 		return nil
 	}
@@ -149,7 +149,7 @@ func (s Select) cells(v Variant, fs string, cpus int, a Arm, fewest, first bool,
 		case !takes(s.Scenarios, f.Name),
 			!slices.Contains(orElse(f.arms, compared), a.Name), !slices.Contains(orElse(f.fs, disks), fs),
 			f.once && !fewest, f.more && !s.Full && len(s.Scenarios) == 0, !takes(f.on, v),
-			f.ext4 && fs != "ext4" && !s.Full && !slices.Contains(s.FS, fs), f.Name == Corruption && !first:
+			f.ext4 && fs != "ext4" && !s.Full && !slices.Contains(s.FS, fs):
 			continue
 		}
 		for _, c := range f.cells(a, place{fs, cpus, s.Full}) {

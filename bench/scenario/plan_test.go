@@ -151,6 +151,28 @@ func TestSelectCells(t *testing.T) {
 	}
 }
 
+// No cell is of one repetition alone, where an accident of one boot would pass
+// for a result.
+func TestEachBootHasAllCells(t *testing.T) {
+	for _, full := range []bool{false, true} {
+		p, err := New(Select{Full: full, Boots: 3, Seed: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		times := map[string]int{}
+		for _, b := range p.Boots {
+			for _, c := range b.Cells {
+				times[c.ID()]++
+			}
+		}
+		for id, n := range times {
+			if n != 3 {
+				t.Errorf("full=%v: %s is in %d of 3 repetitions", full, id, n)
+			}
+		}
+	}
+}
+
 // A plan travels to the guest as JSON.
 func TestPlanSurvivesJSON(t *testing.T) {
 	p, err := New(Select{Seed: 7})
