@@ -186,7 +186,6 @@ func Parse(b []byte) (*Run, error) {
 		for i := range r.Cells {
 			r.Cells[i].tellElsewhere()
 		}
-		r.Schema = Schema
 	}
 	return r, nil
 }
@@ -208,7 +207,7 @@ func (c *Cell) tellElsewhere() {
 	told := c.Account.Silent - min(c.Account.Silent, after)
 	c.Account.Silent -= told
 	c.Account.Signalled += told
-	c.Reader.Elsewhere = told
+	c.Reader.Elsewhere += told
 }
 
 // length is how many elements a JSON array has, found without room for them:

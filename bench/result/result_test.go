@@ -537,7 +537,7 @@ func TestToldElsewhere(t *testing.T) {
 				t.Fatal(err)
 			}
 			c := r.Cells[0]
-			if c.Account.Silent != tt.silent || c.Reader.Elsewhere != tt.elsewhere || c.Account.Lost() != 5 || r.Schema != result.Schema {
+			if c.Account.Silent != tt.silent || c.Reader.Elsewhere != tt.elsewhere || c.Account.Lost() != 5 || fmt.Sprint(r.Schema) != tt.schema {
 				t.Errorf("schema %d: %v, %d told elsewhere; want %d silent, %d elsewhere", r.Schema, c.Account, c.Reader.Elsewhere, tt.silent, tt.elsewhere)
 			}
 		})

@@ -17,12 +17,13 @@ import (
 
 // Schema is the version of run.json. It changes when the meaning of a field
 // does; readers refuse a newer one, and read schema 2, which called lost
-// silently what was told of elsewhere, as if it were this.
+// silently what was told of elsewhere, as if it were this. As far as its
+// timelines tell, that is: none is compared with one of another schema.
 const Schema = 3
 
 // Run is what one `wqfan run` did.
 type Run struct {
-	Schema   int       `json:"schema"`
+	Schema   int       `json:"schema"`          // as it was recorded
 	Complete bool      `json:"complete"`        // every planned cell was measured
 	Reason   string    `json:"why,omitempty"`   // why it is not complete
 	Started  time.Time `json:"started"`         // host time, UTC, whole seconds

@@ -90,11 +90,12 @@ func (e *NotComparableError) Error() string { return "not comparable: " + string
 // *[NotComparableError].
 func Compare(old, new []*result.Run) (*Comparison, error) {
 	a, b := newSide("OLD", old), newSide("NEW", new)
-	if why := append(a.broken, b.broken...); len(why) > 0 {
-		return nil, &NotComparableError{why}
-	}
-	if why := a.unlike(b); len(why) > 0 {
-		return nil, &NotComparableError{why}
+	// Runs that were measured in different ways lack each other's cells as well,
+	// which then says nothing.
+	for _, why := range [][]string{slices.Concat(a.elsewhere(b), a.broken, b.broken), a.unlike(b)} {
+		if len(why) > 0 {
+			return nil, &NotComparableError{why}
+		}
 	}
 	c := &Comparison{Old: a.kernels, New: b.kernels, Host: old[0].Host, Warnings: a.drift(b)}
 	for _, id := range a.ids() {
@@ -184,7 +185,42 @@ func some(list []string) string {
 
 func (s *side) ids() []string { return slices.Sorted(maps.Keys(s.cells)) }
 
-// unlike says why the sides cannot be compared.
+// elsewhere says that the sides were recorded or measured in ways whose numbers
+// do not mean the same.
+func (s *side) elsewhere(t *side) []string {
+	why := unlikeHosts(s.name, s.runs[0], t.name, t.runs[0])
+	places := map[string]bool{}
+	mode := func(a, b string) {
+		places[fmt.Sprintf("another mode: %s in %s, %s in %s, whose guest time is not the same thing", s.name, a, t.name, b)] = true
+	}
+	a, b := s.modes(), t.modes()
+	if len(a) > 0 && len(b) > 0 && !slices.ContainsFunc(a, func(m string) bool { return slices.Contains(b, m) }) {
+		mode(strings.Join(a, " and "), strings.Join(b, " and "))
+	}
+	for id, a := range s.cells {
+		switch b := t.cells[id]; {
+		case b == nil:
+		case a.mode != b.mode:
+			mode(string(a.mode), string(b.mode))
+		case a.mem != b.mem:
+			places[fmt.Sprintf("another machine: guests of %d MiB and of %d MiB", a.mem, b.mem)] = true
+		}
+	}
+	return append(why, slices.Sorted(maps.Keys(places))...)
+}
+
+// modes returns those of the boots, in order.
+func (s *side) modes() []string {
+	modes := map[string]bool{}
+	for _, r := range s.runs {
+		for _, b := range r.Boots {
+			modes[string(b.Mode)] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(modes))
+}
+
+// unlike says in which cells the sides differ.
 func (s *side) unlike(t *side) []string {
 	var why []string
 	missing := func(a, b *side) {
@@ -200,33 +236,27 @@ func (s *side) unlike(t *side) []string {
 	}
 	missing(s, t)
 	missing(t, s)
-	places := map[string]bool{}
 	for _, id := range s.ids() {
-		a, b := s.cells[id], t.cells[id]
+		b := t.cells[id]
 		if b == nil {
 			continue
 		}
-		p, q := a.cells[0].Params, b.cells[0].Params
+		p, q := s.cells[id].cells[0].Params, b.cells[0].Params
 		p.Seed, q.Seed = 0, 0
-		switch {
-		case a.mode != b.mode:
-			places[fmt.Sprintf("another mode: OLD in %s, NEW in %s", a.mode, b.mode)] = true
-		case a.mem != b.mem:
-			places[fmt.Sprintf("another machine: guests of %d MiB and of %d MiB", a.mem, b.mem)] = true
-		case p != q:
+		if p != q {
 			why = append(why, "another experiment by the same name: "+id)
 		}
 	}
-	why = append(why, slices.Sorted(maps.Keys(places))...)
-	return append(why, unlikeHosts(s.name, s.runs[0], t.name, t.runs[0])...)
+	return why
 }
 
-// unlikeHosts says why times of two machines cannot be compared. A count of
-// instructions does not depend on the processor below the emulator.
+// unlikeHosts says why times of two machines, or numbers of two records, cannot
+// be compared. A count of instructions does not depend on the processor below
+// the emulator.
 func unlikeHosts(a string, r *result.Run, b string, q *result.Run) []string {
 	var why []string
 	if r.Schema != q.Schema {
-		why = append(why, fmt.Sprintf("another schema: %s has %d, %s has %d", a, r.Schema, b, q.Schema))
+		why = append(why, fmt.Sprintf("another schema: %s was recorded in %d, %s in %d, whose fields do not all mean the same: measure the older again", a, r.Schema, b, q.Schema))
 	}
 	if r.Host.QEMU != q.Host.QEMU {
 		why = append(why, fmt.Sprintf("another machine: %s on %s, %s on %s", a, r.Host.QEMU, b, q.Host.QEMU))

@@ -114,6 +114,36 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// A schema changes when the meaning of a field does, so that the cells of two
+// may be alike and their numbers not.
+func TestCompareSchemas(t *testing.T) {
+	few := resulttest.Repeated{Boots: 2, Seed: 1}
+	for _, tt := range []struct {
+		old, new []int // schema of each run
+		want     string
+	}{
+		{[]int{3}, []int{3}, ""},
+		{[]int{2}, []int{2}, ""},
+		{[]int{2}, []int{3}, "not comparable: another schema: OLD was recorded in 2, NEW in 3, whose fields do not all mean the same: measure the older again"},
+		{[]int{3}, []int{2}, "another schema: OLD was recorded in 3, NEW in 2"},
+		{[]int{3, 2}, []int{3}, "another schema: OLD was recorded in 3, OLD in 2"},
+	} {
+		side := func(schemas []int) (out []*result.Run) {
+			for _, n := range schemas {
+				r := runs(t, few)[0]
+				r.Schema = n
+				out = append(out, r)
+			}
+			return out
+		}
+		_, err := stat.Compare(side(tt.old), side(tt.new))
+		var no *stat.NotComparableError
+		if tt.want == "" && err != nil || tt.want != "" && (!errors.As(err, &no) || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%v against %v: got %v, want %q", tt.old, tt.new, err, tt.want)
+		}
+	}
+}
+
 // Every number carries what has to be known with it, and its maximum.
 func TestCompareWarns(t *testing.T) {
 	drift := resulttest.Repeated{Boots: 7, Seed: 1, Edit: func(_ *result.Run, b *result.Boot, c *result.Cell) {
@@ -178,6 +208,15 @@ func TestNotComparable(t *testing.T) {
 		{"alike", []resulttest.Repeated{few}, []resulttest.Repeated{few}, ""},
 		{"another kernel", []resulttest.Repeated{few}, []resulttest.Repeated{series("abc")}, ""},
 		{"another mode", []resulttest.Repeated{few}, []resulttest.Repeated{host(result.TCG, resulttest.Header().Host.CPU, resulttest.Header().Host.QEMU)}, "another mode: OLD in icount, NEW in tcg"},
+		{"another mode, and then other cells", []resulttest.Repeated{few}, []resulttest.Repeated{with(func(_ *result.Run, b *result.Boot, c *result.Cell) {
+			switch {
+			case c != nil:
+				c.ID += "x"
+				c.Err = "and one that failed"
+			case b != nil:
+				b.Mode = result.TCG
+			}
+		})}, "not comparable: another mode: OLD in icount, NEW in tcg, whose guest time is not the same thing; NEW has cells that failed"},
 		{"another emulator", []resulttest.Repeated{few}, []resulttest.Repeated{host(result.ICount, "A", "QEMU 9")}, "another machine: OLD on QEMU emulator version 7.2.22, NEW on QEMU 9"},
 		{"another processor", []resulttest.Repeated{host(result.TCG, "A", "Q")}, []resulttest.Repeated{host(result.TCG, "B", "Q")}, "another machine: OLD on A, NEW on B"},
 		{"another processor, counting", []resulttest.Repeated{host(result.ICount, "A", "Q")}, []resulttest.Repeated{host(result.ICount, "B", "Q")}, ""},
