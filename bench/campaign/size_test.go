@@ -64,7 +64,7 @@ func TestGuestSizeOfBurst(t *testing.T) {
 	}
 	const burst, within = 2000, 2 * time.Millisecond
 	d := model.Demand{Burst: burst, Within: within.Seconds()}
-	reader := model.Reader{Rate: drain.Rate, Stall: drain.Stall}
+	reader := model.Reader{Rate: drain.Rate, Stall: drain.Stall.Max}
 	k := (model.Answers(d, reader)[0].Size + 31) / 32 * 32
 	t.Logf("%+v needs %d", reader, k)
 	if o.Plan, err = scenario.Sizes("wq", []int{k / 2, k, 2 * k}, 20*burst, burst, within/burst, 0); err != nil {

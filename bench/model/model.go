@@ -19,6 +19,18 @@ const Unreachable = math.MaxInt
 // goes no further.
 const maxSize = 1 << 20
 
+// BurstSize returns the size of a queue that loses no more than a share of such
+// a burst as [Burst] is about. Where a queue is shorter than the burst makes it
+// at its longest, it loses the difference: it fills once, and until then nothing
+// is lost.
+func BurstSize(n int, within, stall, rate, loss float64) int {
+	return max(0, Burst(n, within, stall, rate)-Spare(n, loss))
+}
+
+// Spare is how many of n records may be lost where a share may be. The share is
+// what was typed: 0.29 of 100 are 29, whatever binary fractions make of it.
+func Spare(n int, loss float64) int { return int(math.Floor(loss*float64(n) + 1e-9)) }
+
 // Burst returns the size that loses nothing of n records that come evenly
 // within a time, against a reader that stands still for stall from the first of
 // them on and then drains at a rate. It assumes no more than those bounds: that

@@ -33,6 +33,49 @@ func TestBurst(t *testing.T) {
 	}
 }
 
+// The share that may be lost makes the queue shorter by as many records, and a
+// fluid that comes and is drained at those rates loses just so much in it.
+func TestBurstSize(t *testing.T) {
+	for _, tt := range []struct {
+		name                string
+		n                   int
+		within, stall, rate float64
+		loss                float64
+		want                int
+	}{
+		{"nothing may be lost", 1000, 10, 4, 50, 0, 700},
+		{"less than one", 1000, 10, 4, 50, 0.0009, 700},
+		{"one", 1000, 10, 4, 50, 0.001, 699},
+		{"as typed: 0.29 of 100", 100, 10, 10, 50, 0.29, 71},
+		{"half, faster than it drains", 1000, 10, 4, 50, 0.5, 200},
+		{"half, slower", 1000, 10, 4, 200, 0.25, 150},
+		{"half, all while the reader stands still", 1000, 10, 10, 1e9, 0.5, 500},
+		{"more than is ever queued", 1000, 10, 4, 200, 0.5, 0},
+		{"the largest burst", math.MaxInt, 1, 1, 1, 0.5, math.MaxInt / 2},
+	} {
+		k := BurstSize(tt.n, tt.within, tt.stall, tt.rate, tt.loss)
+		if k != tt.want {
+			t.Errorf("%s: %d, want %d", tt.name, k, tt.want)
+		}
+		if tt.n > 1000 {
+			continue
+		}
+		var queued, lost float64
+		const steps = 100_000
+		for i := range steps {
+			queued += float64(tt.n) / steps
+			if float64(i)*tt.within/steps >= tt.stall {
+				queued -= tt.rate * tt.within / steps
+			}
+			lost += max(0, queued-float64(k))
+			queued = min(max(0, queued), float64(k))
+		}
+		if want := max(0, float64(Burst(tt.n, tt.within, tt.stall, tt.rate)-k)); math.Abs(lost-want) > 1 && k > 0 {
+			t.Errorf("%s: %g are lost, want %g", tt.name, lost, want)
+		}
+	}
+}
+
 // A queue of one is Erlang's system without a waiting place, whose loss is
 // rho/(1+rho) whatever the service; one of two is 1 - e^rho/(1+rho e^rho), by
 // the first terms of Brun and Garcia. For larger ones their closed form is

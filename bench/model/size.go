@@ -40,8 +40,11 @@ func Answers(d Demand, r Reader) []Answer {
 			PeriodicSize(d.Rate(), r.Every, d.Loss)})
 	}
 	if r.Rate > 0 {
-		out = append(out, Answer{"burst bound", "one burst, evenly spread; the reader never stands still for longer than said, and then never takes less",
-			Burst(d.Burst, d.Within, r.Stall, r.Rate)},
+		assumes := "one burst, evenly spread; the reader never stands still for longer than said, and then never takes less"
+		if spare := Spare(d.Burst, d.Loss); spare > 0 {
+			assumes += fmt.Sprintf("; %d of the burst may be lost", spare)
+		}
+		out = append(out, Answer{"burst bound", assumes, BurstSize(d.Burst, d.Within, r.Stall, r.Rate, d.Loss)},
 			Answer{"M/D/1/K", "such bursts follow each other at random (Poisson) for ever; the reader never stands still and takes one record after the other, each in the same time",
 				MD1KSize(d.Rate()/r.Rate, d.Loss)})
 	}

@@ -56,6 +56,20 @@ func TestCheckBurst(t *testing.T) {
 	if wrong := Check(d, right, real(300, 600, 1200)); wrong != nil {
 		t.Error(wrong)
 	}
+	lossy := d
+	lossy.Loss = 0.25
+	if a := Answers(lossy, right); a[0].Size != 350 || !strings.HasSuffix(a[0].Assumes, "; 250 of the burst may be lost") {
+		t.Errorf("%+v", a[0])
+	}
+	if wrong := Check(lossy, right, real(175, 350, 700)); wrong != nil {
+		t.Error(wrong)
+	}
+	if wrong := Check(lossy, right, real(175, 349, 700)); wrong != nil {
+		t.Error(wrong)
+	}
+	if loss, _ := Predicted(lossy, right, 350, 20_000); loss != 0.25 {
+		t.Errorf("%g are lost of a quarter that may be", loss)
+	}
 	fast := Reader{Rate: 500_000, Stall: 0.002}
 	if wrong := Check(d, fast, real(100, 200, 400)); len(wrong) == 0 {
 		t.Error("a reader that was thought ten times faster stands")

@@ -4,6 +4,7 @@ package stat
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"wqfan/bench/result"
@@ -12,16 +13,23 @@ import (
 // Drain is how live readers of an arm kept up when they were behind.
 type Drain struct {
 	Rate  float64 // records per second of guest time, median of the cells
-	Stall float64 // longest time, in seconds of guest time, in which something was queued and nothing read
+	Stall Stalls
 	Cells int
 }
 
+// Stalls are the times, in seconds of guest time, in which something was queued
+// and nothing read.
+type Stalls struct {
+	N             int
+	P50, P99, Max float64
+	Step          float64 // between two looks at the reader: a shorter stall is not seen, and a longer one may be longer by that
+}
+
 // DrainOf returns how fast the readers of an arm were in the cells of a run in
-// which they lost errors: there they never waited. The stall is as fine as the
-// cells' timelines.
+// which they lost errors, where they never waited, and how long they stood still.
 func DrainOf(run *result.Run, arm string) (Drain, error) {
 	var d Drain
-	var rates []float64
+	var rates, stalls []float64
 	for i := range run.Cells {
 		c := &run.Cells[i]
 		t := c.Timeline
@@ -31,22 +39,45 @@ func DrainOf(run *result.Run, arm string) (Drain, error) {
 		d.Cells++
 		end := len(t.At) - 1
 		rates = append(rates, float64(t.Read[end])/float64(t.At[end])*1e9)
-		since := int64(0)
-		for j := range t.At {
-			queued := t.Reported[j] - min(t.Reported[j], t.Read[j])
-			if t.Lost != nil {
-				queued -= min(queued, t.Lost[j])
-			}
-			if queued == 0 || j > 0 && t.Read[j] != t.Read[j-1] {
-				since = t.At[j]
-			}
-			d.Stall = max(d.Stall, float64(t.At[j]-since)/1e9)
+		stalls = append(stalls, stallsOf(t)...)
+		for j := range t.At[1:] {
+			d.Stall.Step = max(d.Stall.Step, float64(t.At[j+1]-t.At[j])/1e9)
 		}
 	}
 	if d.Cells == 0 {
 		return d, fmt.Errorf("no live reader of %s lost anything in this run: `wqfan run loss` offers more than one can take", arm)
 	}
-	slices.Sort(rates)
 	d.Rate = MedianOf(rates).Value
+	if d.Stall.N = len(stalls); d.Stall.N > 0 {
+		slices.Sort(stalls)
+		rank := func(p float64) float64 { return stalls[int(math.Ceil(p*float64(len(stalls))))-1] }
+		d.Stall.P50, d.Stall.P99, d.Stall.Max = rank(0.5), rank(0.99), rank(1)
+	}
 	return d, nil
+}
+
+// stallsOf returns each stall of a timeline: from the last instant at which
+// something was read, or nothing was queued, to the last at which it was not so.
+func stallsOf(t *result.Timeline) (out []float64) {
+	var since, stood int64
+	end := func() {
+		if stood > 0 {
+			out = append(out, float64(stood)/1e9)
+		}
+		stood = 0
+	}
+	for j, at := range t.At {
+		queued := t.Reported[j] - min(t.Reported[j], t.Read[j])
+		if t.Lost != nil {
+			queued -= min(queued, t.Lost[j])
+		}
+		if queued > 0 && (j == 0 || t.Read[j] == t.Read[j-1]) {
+			stood = at - since
+			continue
+		}
+		end()
+		since = at
+	}
+	end()
+	return out
 }

@@ -3,19 +3,22 @@
 package stat
 
 import (
-	"math"
+	"slices"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"wqfan/bench/result"
 )
 
-// A reader that reads 100 records each 1 ms, stands still for 4 ms with a full
-// queue, and goes on; and one of another arm.
+// A reader that reads 100 records each 1 ms, stands still with a full queue for
+// 1 ms twice and for 4 ms once, and goes on; and one of another arm.
 func TestDrainOf(t *testing.T) {
 	tl := &result.Timeline{}
 	read := uint64(0)
 	for ms := int64(1); ms <= 20; ms++ {
-		if ms <= 10 || ms > 14 {
+		if ms != 3 && ms != 6 && (ms <= 10 || ms > 14) {
 			read += 100
 		}
 		tl.At = append(tl.At, ms*1e6)
@@ -28,10 +31,34 @@ func TestDrainOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.Cells != 1 || d.Rate != 80_000 || math.Abs(d.Stall-0.004) > 1e-9 {
-		t.Errorf("%+v", d)
+	want := Drain{Rate: 70_000, Cells: 1, Stall: Stalls{N: 3, P50: 0.001, P99: 0.004, Max: 0.004, Step: 0.001}}
+	if diff := cmp.Diff(want, d, cmpopts.EquateApprox(0, 1e-9)); diff != "" {
+		t.Error(diff)
+	}
+	if d, err = DrainOf(run, "fan"); err != nil || d.Stall != (Stalls{}) {
+		t.Errorf("a reader that never stood still: %+v, %v", d, err)
 	}
 	if _, err := DrainOf(run, "wq-base"); err == nil {
 		t.Error("an arm without a timeline has a drain rate")
+	}
+}
+
+func TestStallsOf(t *testing.T) {
+	for _, tt := range []struct {
+		name                 string
+		at                   []int64
+		reported, read, lost []uint64
+		want                 []float64
+	}{
+		{"nothing queued", []int64{1e9, 2e9, 3e9}, []uint64{5, 5, 5}, []uint64{5, 5, 5}, nil, nil},
+		{"from the start", []int64{1e9, 2e9, 3e9}, []uint64{5, 5, 5}, []uint64{0, 0, 5}, nil, []float64{2}},
+		{"to the end", []int64{1e9, 2e9, 3e9}, []uint64{5, 9, 9}, []uint64{5, 5, 5}, nil, []float64{2}},
+		{"what is missing was lost", []int64{1e9, 2e9, 3e9}, []uint64{5, 9, 9}, []uint64{5, 5, 5}, []uint64{0, 4, 4}, nil},
+		{"two", []int64{1e9, 2e9, 3e9, 4e9}, []uint64{9, 9, 9, 9}, []uint64{1, 1, 2, 2}, nil, []float64{1, 1}},
+	} {
+		got := stallsOf(&result.Timeline{At: tt.at, Reported: tt.reported, Read: tt.read, Lost: tt.lost})
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
 	}
 }

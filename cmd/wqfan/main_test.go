@@ -34,6 +34,11 @@ func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		UpdateScripts: *update,
 		Dir:           "testdata/script",
+		Setup: func(env *testscript.Env) error { // the committed evidence
+			runs, err := filepath.Abs("../../reports")
+			env.Setenv("RUNS", runs)
+			return err
+		},
 		Condition: func(cond string) (bool, error) {
 			if cond != "root" {
 				return false, fmt.Errorf("no condition %q", cond)

@@ -25,7 +25,7 @@ type sizeCmd struct {
 	Within time.Duration `help:"Guest time in which they come." required:"" placeholder:"T"`
 	Loss   float64       `help:"Share of them that may be lost, below 1." required:"" placeholder:"SHARE"`
 	Arm    string        `help:"Whose queue: wq, or wq-base for mainline's." enum:"wq,wq-base" default:"wq"`
-	From   string        `help:"Take the reader's drain rate and its longest stall from the live readers of this run." type:"existingdir" placeholder:"DIR"`
+	From   string        `help:"Take the reader's drain rate and its stalls, of which the longest counts, from the live readers of this run." type:"existingdir" placeholder:"DIR"`
 	Drain  float64       `help:"Records that the reader takes in a second of guest time, instead of the run's." placeholder:"RATE"`
 	Stall  time.Duration `help:"The longest that the reader stands still, instead of the run's." placeholder:"D"`
 	Every  time.Duration `help:"The reader looks that often, and then takes all there is." placeholder:"D"`
@@ -57,14 +57,17 @@ func (s *sizeCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return usage(err)
 		}
-		fmt.Printf("%s, %d cells of %s in which the reader was behind: it took %.0f records a second, and stood still for %v at most\n",
-			s.From, drain.Cells, s.Arm, drain.Rate, seconds(drain.Stall))
+		taken := "the longest"
+		if s.Stall == 0 {
+			r.Stall = drain.Stall.Max
+		} else {
+			taken = fmt.Sprintf("the %v that --stall says", s.Stall)
+		}
 		if r.Rate == 0 {
 			r.Rate = drain.Rate
 		}
-		if s.Stall == 0 {
-			r.Stall = drain.Stall
-		}
+		fmt.Printf("%s, %d cells of %s in which the reader was behind: it took %.0f records a second, and %s. The burst bound takes %s.\n",
+			s.From, drain.Cells, s.Arm, drain.Rate, stood(drain.Stall), taken)
 	}
 	answers := model.Answers(d, r)
 	if len(answers) == 0 {
@@ -157,6 +160,15 @@ func size(k int) string {
 		return "no queue is large enough"
 	}
 	return fmt.Sprintf("%d records", k)
+}
+
+// stood says how long a reader stood still.
+func stood(st stat.Stalls) string {
+	if st.N == 0 {
+		return fmt.Sprintf("never stood still for %v", seconds(st.Step))
+	}
+	return fmt.Sprintf("stood still %d times, for %v (p50), %v (p99), %v at most, each to within %v",
+		st.N, seconds(st.P50), seconds(st.P99), seconds(st.Max), seconds(st.Step))
 }
 
 func seconds(s float64) time.Duration {
