@@ -4,6 +4,9 @@ package scenario
 
 import (
 	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"wqfan/bench/flood"
+	"wqfan/bench/result"
 )
 
 func TestPlansAreWhole(t *testing.T) {
@@ -169,6 +173,58 @@ func TestEachBootHasAllCells(t *testing.T) {
 			if n != 3 {
 				t.Errorf("full=%v: %s is in %d of 3 repetitions", full, id, n)
 			}
+		}
+	}
+}
+
+// What capacity takes for the same number of bytes is what the newest committed
+// run measured to be so: of events in detail, and of notes in a ring that is
+// large enough for all else about it not to matter.
+func TestBytes(t *testing.T) {
+	names, err := filepath.Glob("../../reports/*-families/run.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var newest *result.Run
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run, err := result.Parse(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		measured := slices.ContainsFunc(run.Cells, func(c result.Cell) bool { return c.Memory != nil })
+		if measured && (newest == nil || run.Started.After(newest.Started)) {
+			newest = run
+		}
+	}
+	if newest == nil {
+		t.Skip("no committed run has measured memory")
+	}
+	for _, tt := range []struct {
+		arm   string
+		bytes float64
+		of    func(*result.Memory) int64
+	}{
+		{"fan-detail", EventBytes, func(m *result.Memory) int64 { return m.Queued }},
+		{"wq", NoteBytes, func(m *result.Memory) int64 { return m.Open }}, // the ring is there before its notes
+	} {
+		var each []float64
+		for _, c := range newest.Cells {
+			if c.Memory != nil && c.Arm == tt.arm && c.Err == "" && c.Params.Queue >= 16384 {
+				each = append(each, float64(tt.of(c.Memory))/float64(c.Params.Queue))
+			}
+		}
+		if len(each) == 0 {
+			t.Errorf("no memory of %s in the run of %v", tt.arm, newest.Started)
+			continue
+		}
+		slices.Sort(each)
+		t.Logf("%s: %.1f bytes, of %d boots", tt.arm, each[len(each)/2], len(each))
+		if got := each[len(each)/2]; math.Abs(got-tt.bytes) > tt.bytes/10 {
+			t.Errorf("%s took %.1f bytes for each that it can queue, not %v", tt.arm, got, tt.bytes)
 		}
 	}
 }
