@@ -86,7 +86,14 @@ func Run(ctx context.Context, o Options) (dir string, err error) {
 		return "", &guest.Error{Kind: guest.RunnerFailed, Err: err}
 	}
 	c := &campaign{Options: o, dir: dir, w: w, kvm: kvm, before: done, planned: header.Planned}
+	began := time.Now()
 	err = c.run(ctx)
+	switch took := time.Since(began); {
+	case done == nil:
+		w.Took(took, c.atOnce)
+	case done.WallSecs > 0: // what was taken over has taken its time
+		w.Took(took+time.Duration(done.WallSecs*float64(time.Second)), max(c.atOnce, done.AtOnce))
+	}
 	reason := ""
 	if err != nil {
 		reason, _, _ = strings.Cut(err.Error(), "\n")
@@ -139,6 +146,7 @@ const maxTogether = 4
 func (c *campaign) boots(ctx context.Context, boots []scenario.Boot, atOnce int) (errs []error) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
+	c.atOnce = max(c.atOnce, min(atOnce, len(boots)))
 	free := make(chan struct{}, atOnce)
 	for _, b := range boots {
 		free <- struct{}{}
@@ -166,6 +174,7 @@ type campaign struct {
 	kvm      bool
 	before   *result.Run // what is resumed, or nil
 	planned  int
+	atOnce   int // guests that ran together
 
 	disksMu sync.Mutex
 	disks   map[string]string // serial → image

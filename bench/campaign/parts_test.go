@@ -212,6 +212,9 @@ func TestResume(t *testing.T) {
 	if d := cmp.Diff(interrupted.Boots[0], resumed.Boots[0]); d != "" {
 		t.Errorf("the finished boot was done again:\n%s", d)
 	}
+	if interrupted.WallSecs <= 0 || resumed.WallSecs <= interrupted.WallSecs || interrupted.AtOnce < 1 {
+		t.Errorf("%v s until the interruption, %v s in all, %d guests at once", interrupted.WallSecs, resumed.WallSecs, interrupted.AtOnce)
+	}
 
 	other := o
 	other.Dir, other.MemMiB = filepath.Join(t.TempDir(), "other"), o.MemMiB+1

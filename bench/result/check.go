@@ -82,7 +82,10 @@ func checkHeader(r *Run) error {
 	if r.Complete && len(r.Cells) < r.Planned {
 		return invalid("complete", "true, with %d cells of %d", len(r.Cells), r.Planned)
 	}
-	return checkCounts("", []count{{"planned", r.Planned}, {"host.cpus", r.Host.CPUs}})
+	if r.WallSecs < 0 {
+		return invalid("wall_s", "%v: a duration is not negative", r.WallSecs)
+	}
+	return checkCounts("", []count{{"planned", r.Planned}, {"at_once", r.AtOnce}, {"host.cpus", r.Host.CPUs}})
 }
 
 // boot checks and takes boot i, which may replace one of the same ID.

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/google/go-cmp/cmp"
@@ -149,10 +150,17 @@ func TestInterrupted(t *testing.T) {
 	if err := w.Boot(boot); err != nil {
 		t.Fatal(err)
 	}
+	if r := load(t, dir); r.WallSecs != 0 || r.AtOnce != 0 {
+		t.Errorf("a run that goes on took %v s, with %d guests at once", r.WallSecs, r.AtOnce)
+	}
+	w.Took(90*time.Second, 2)
 	if err := w.Finish(true, ""); err != nil {
 		t.Fatal(err)
 	}
 	r := load(t, dir)
+	if r.WallSecs != 90 || r.AtOnce != 2 {
+		t.Errorf("it took %v s with %d guests at once, not 90 and 2", r.WallSecs, r.AtOnce)
+	}
 	if r.Complete || r.Reason != "1 of 3 cells were measured" {
 		t.Errorf("finished early: complete %v, reason %q", r.Complete, r.Reason)
 	}
@@ -458,6 +466,8 @@ func TestParse(t *testing.T) {
 		{"boot time", `"mode":"tcg"`, `"mode":"tcg","wall_s":-1`, `run.json: boots[0].wall_s: -1: a duration is not negative`},
 		{"complete", `"schema":1`, `"schema":1,"planned":9,"complete":true`, `run.json: complete: true, with 1 cells of 9`},
 		{"planned", `"schema":1`, `"schema":1,"planned":-1`, `run.json: planned: -1: a count is not negative`},
+		{"wall", `"schema":1`, `"schema":1,"wall_s":-1`, `run.json: wall_s: -1: a duration is not negative`},
+		{"at once", `"schema":1`, `"schema":1,"at_once":-1`, `run.json: at_once: -1: a count is not negative`},
 		{"host cpus", `"schema":1`, `"schema":1,"host":{"cpus":-1}`, `run.json: host.cpus: -1: a count is not negative`},
 		{"cell cpus", `"id":"c"`, `"id":"c","cpus":-2`, `run.json: cells[0].cpus: -2: a count is not negative`},
 		{"targets", `"id":"c"`, `"id":"c","params":{"targets":-2}`, `run.json: cells[0].params.targets: -2: a count is not negative`},

@@ -23,14 +23,16 @@ const Schema = 3
 
 // Run is what one `wqfan run` did.
 type Run struct {
-	Schema   int       `json:"schema"`          // as it was recorded
-	Complete bool      `json:"complete"`        // every planned cell was measured
-	Reason   string    `json:"why,omitempty"`   // why it is not complete
-	Started  time.Time `json:"started"`         // host time, UTC, whole seconds
-	Command  []string  `json:"command"`         // what was asked for, as typed after the program's name, less where the record goes
-	Plan     string    `json:"plan,omitempty"`  // hash of what was planned
-	Shard    string    `json:"shard,omitempty"` // "2/3": this is the record of a part of the plan
-	Planned  int       `json:"planned"`         // cells in the plan, or in its part
+	Schema   int       `json:"schema"`            // as it was recorded
+	Complete bool      `json:"complete"`          // every planned cell was measured
+	Reason   string    `json:"why,omitempty"`     // why it is not complete
+	Started  time.Time `json:"started"`           // host time, UTC, whole seconds
+	Command  []string  `json:"command"`           // what was asked for, as typed after the program's name, less where the record goes
+	Plan     string    `json:"plan,omitempty"`    // hash of what was planned
+	Shard    string    `json:"shard,omitempty"`   // "2/3": this is the record of a part of the plan
+	Planned  int       `json:"planned"`           // cells in the plan, or in its part
+	WallSecs float64   `json:"wall_s,omitempty"`  // host seconds from the first disk to the last cell, without kernels and report; 0 unknown, as of joined parts
+	AtOnce   int       `json:"at_once,omitempty"` // guests that ran at the same time at most
 	Host     Host      `json:"host"`
 	Boots    []Boot    `json:"boots"`
 	Cells    []Cell    `json:"cells"`

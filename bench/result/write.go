@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
@@ -224,6 +225,14 @@ func (w *Writer) logName(s string) string {
 	}
 	w.logs[name] = true
 	return name
+}
+
+// Took says for how long the run went on, with so many guests at the same time.
+// It is recorded by Finish.
+func (w *Writer) Took(d time.Duration, atOnce int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.run.WallSecs, w.run.AtOnce = d.Round(time.Millisecond).Seconds(), atOnce
 }
 
 // Finish says how the run ended. A run with fewer cells than planned is not

@@ -141,6 +141,7 @@ func (r *guestFlags) options() (campaign.Options, error) {
 }
 
 func (r *runCmd) Run(ctx context.Context) error {
+	began := time.Now()
 	if r.Kernel != "" {
 		if err := r.oneKernel("--kernel " + r.Kernel); err != nil {
 			return usage(err)
@@ -208,7 +209,11 @@ func (r *runCmd) Run(ctx context.Context) error {
 	}
 	dir, runErr := campaign.Run(ctx, o)
 	show.finish()
-	return ended(ctx, dir, runErr)
+	err = ended(ctx, dir, runErr)
+	if dir != "" {
+		show.say("%v in all, with the kernels and the report", wall(time.Since(began).Seconds()))
+	}
+	return err
 }
 
 // ended finishes the run in dir, which may have failed. What an interrupted run
@@ -276,11 +281,27 @@ func finish(ctx context.Context, dir string) error {
 	if err != nil {
 		return &guest.Error{Kind: guest.RunnerFailed, Err: err}
 	}
-	lines := append(report.Summary(run), dir)
+	lines := report.Summary(run)
+	if run.WallSecs > 0 {
+		lines = append(lines, fmt.Sprintf("measured in %v, %s at once", wall(run.WallSecs), guests(run.AtOnce)))
+	}
+	lines = append(lines, dir)
 	if _, err := fmt.Println(strings.Join(lines, "\n")); err != nil {
 		return &guest.Error{Kind: guest.RunnerFailed, Msg: "say where the run is", Err: err}
 	}
 	return nil
+}
+
+// wall is a time of the host, as exactly as anyone wants it.
+func wall(seconds float64) time.Duration {
+	return time.Duration(seconds * float64(time.Second)).Round(time.Second)
+}
+
+func guests(n int) string {
+	if n == 1 {
+		return "1 guest"
+	}
+	return fmt.Sprintf("%d guests", n)
 }
 
 type reportCmd struct {
