@@ -60,6 +60,7 @@ func DrainOf(run *result.Run, arm string) (Drain, error) {
 // something was read, or nothing was queued, to the last at which it was not so.
 func stallsOf(t *result.Timeline) (out []float64) {
 	var since, stood int64
+	var read uint64 // at the instant before
 	end := func() {
 		if stood > 0 {
 			out = append(out, float64(stood)/1e9)
@@ -71,12 +72,12 @@ func stallsOf(t *result.Timeline) (out []float64) {
 		if t.Lost != nil {
 			queued -= min(queued, t.Lost[j])
 		}
-		if queued > 0 && (j == 0 || t.Read[j] == t.Read[j-1]) {
+		if queued > 0 && t.Read[j] == read {
 			stood = at - since
 			continue
 		}
 		end()
-		since = at
+		since, read = at, t.Read[j]
 	}
 	end()
 	return out
