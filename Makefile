@@ -51,9 +51,9 @@ races: prerequisites bin/wqfan ## the series' tests under KASAN and lockdep, eac
 
 series-test: prerequisites bin/wqfan ## build and test each patch's kernel, and look before and with it for what it is for
 	scripts/prerequisites checkpolicy:checkpolicy
-	bin/wqfan kernel build --variant patched,stock,kunit,selinux
+	bin/wqfan kernel build --variant patched,stock,kunit,lsm
 	bin/wqfan kernel build --variant debug
-	go test -timeout 24h -run '^Test(SELinux|Series|Undo)$$' ./kernel-patches -v -series
+	go test -timeout 24h -run '^Test(SELinux|Smack|Series|Undo)$$' ./kernel-patches -v -series
 
 series-check: prerequisites bin/wqfan ## how each patch fares on BASE (7.2): a version, a directory or a tarball
 	bin/wqfan kernel check $(BASE)

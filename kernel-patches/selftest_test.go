@@ -67,7 +67,7 @@ func TestOldUsers(t *testing.T) {
 func TestKUnit(t *testing.T) {
 	im := image(t, kernel.Options{Variant: "kunit"})
 	boot(t, guesttest.Options{
-		Kernel: im.Path, Run: "^TestGuest(KUnit|Selftests)$", FS: []string{"ext4"},
+		Kernel: im.Path, Run: "^TestGuest(KUnit|Selftests|Cgroup)$", FS: []string{"ext4"},
 		Files: find(compile(t, im), "watch_queue_test"),
 	})
 }

@@ -27,11 +27,12 @@ func TestSELinux(t *testing.T) {
 	if !*series {
 		t.Skip("needs a kernel of its own: make series-test")
 	}
-	selinux(t, image(t, kernel.Options{Variant: "selinux"}))
+	selinux(t, image(t, kernel.Options{Variant: "lsm"}))
 }
 
 // selinux compiles a policy that forbids all watching, and what it becomes with
-// one permission, and boots the guest's side.
+// permissions, and boots the guest's side. To watch a filesystem takes two, of the
+// filesystem and of the file that it is found by.
 func selinux(t *testing.T, im *kernel.Image) {
 	t.Helper()
 	need.Programs(t, "checkpolicy")
@@ -41,8 +42,10 @@ func selinux(t *testing.T, im *kernel.Image) {
 	}
 	dir := t.TempDir()
 	var files []guest.File
+	const superblock = "allow base_t base_t:filesystem { watch };"
 	for name, rule := range map[string]string{
-		"none": "", "filesystem": "allow base_t base_t:filesystem { watch };", "file": "allow base_t base_t:file { watch };",
+		"none": "", "superblock": superblock, "filesystem": superblock + "\nallow base_t base_t:file { watch_sb };",
+		"file": "allow base_t base_t:file { watch };",
 	} {
 		conf, bin := filepath.Join(dir, name+".conf"), filepath.Join(dir, name)
 		if err := os.WriteFile(conf, bytes.Replace(source, []byte("# ALLOW"), []byte(rule), 1), 0o666); err != nil {
@@ -72,10 +75,10 @@ func TestGuestSELinux(t *testing.T) {
 	}
 	defer file.Close()
 	watches := map[string]func(q *wq.Queue) error{
-		"filesystem": func(q *wq.Queue) error { return q.Watch(dir, 1, wq.Direct) },
+		"filesystem": func(q *wq.Queue) error { return q.Watch(file.Name(), 1, wq.Direct) },
 		"file":       func(q *wq.Queue) error { return q.WatchFile(file, 1) },
 	}
-	for _, policy := range []string{"", "none", "filesystem", "file"} {
+	for _, policy := range []string{"", "none", "superblock", "filesystem", "file"} {
 		if policy != "" {
 			data, err := os.ReadFile(filepath.Join(policyDir, policy))
 			if err != nil {

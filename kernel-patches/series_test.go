@@ -72,6 +72,7 @@ var shown = []struct {
 	{"selftests-test-what-watch-queues-are-to-those-who-wa", "", "tests"},
 	{"selftests-filesystems-race-those-who-watch-filesyste", "", "tests"},
 	{"pipe-let-32-bit-programs-use-notification-pipes", "", "undo.txt: needs a kernel that has calls for 32-bit programs"},
+	{"smack-check-who-watches-filesystem-errors", "", "undo.txt: needs a kernel with Smack"},
 }
 
 // names are the patches of the series without the cover letter.

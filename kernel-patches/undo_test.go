@@ -26,7 +26,7 @@ import (
 var undone = []struct {
 	undo    string
 	variant string
-	test    string // "program test", "kunit test", "wq test", "cost what" or "selinux"
+	test    string // "program test", "kunit test", "wq test", "cost what", "selinux" or "smack"
 	why     string // what it says then
 }{
 	{"0001", "patched", "fserror_watch_test context", "kernel BUG at kernel/irq_work.c"},
@@ -42,8 +42,9 @@ var undone = []struct {
 	{"0010", "kunit", "kunit watch_queue_test_subtypes", "not ok"},
 	{"0018", "kunit", "kunit watch_queue_test_chain_whole", "not ok"},
 	{"0042", "kunit", "watch_queue_test compat", "not ok"},
-	{"0023", "selinux", "selinux", "watched what the policy forbids"},
-	{"0026", "selinux", "selinux", "watched what the policy forbids"},
+	{"0023", "lsm", "selinux", "watched what the policy forbids"},
+	{"0026", "lsm", "selinux", "watched what the policy forbids"},
+	{"0043", "lsm", "smack", "watched what the rules forbid"},
 	{"cve-2022-0995", "debug", "watch_queue_test filter_bounds", "BUG: KASAN"},
 	{"cve-2022-1882", "debug", "watch_queue_test close_while_posting", "BUG: KASAN"},
 }
@@ -82,7 +83,7 @@ func TestUndo(t *testing.T) {
 	var table bytes.Buffer
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "undone\tkernel\tby\twhole\tundone")
-	for _, variant := range []string{"patched", "kunit", "selinux", "debug"} {
+	for _, variant := range []string{"patched", "kunit", "lsm", "debug"} {
 		whole := image(t, kernel.Options{Variant: variant})
 		dir, undos := undoSeries(t, variant)
 		n := 0
@@ -199,6 +200,8 @@ func TestOn(t *testing.T) {
 		return
 	case "selinux":
 		selinux(t, im)
+	case "smack":
+		smack(t, im)
 	case "kunit":
 		if v := one(t, im, nil, test); v != "ok" {
 			t.Errorf("%s: %s", *onTest, v)

@@ -142,7 +142,7 @@ func TestLoadSeries(t *testing.T) {
 		{"base", base + 1, 0, false, "patch 10 is not in the base kernel"},
 		{"stock", 0, 0, false, ""},
 		{"stock", 1, 0, false, "patch 1 is not in the stock kernel"},
-		{"nonsense", 0, 0, false, "patched, base, stock, kunit, debug, selinux"},
+		{"nonsense", 0, 0, false, "patched, base, stock, kunit, debug, lsm"},
 	} {
 		s, err := loadSeries(tt.variant, dir, tt.upto)
 		if err != nil || tt.err != "" {

@@ -44,11 +44,11 @@ type series struct {
 
 // The fragments in config/.
 const (
-	guestConfig   = "guest.config"
-	seriesConfig  = "series.config"
-	kunitConfig   = "kunit.config"
-	debugConfig   = "debug.config"
-	selinuxConfig = "selinux.config"
+	guestConfig  = "guest.config"
+	seriesConfig = "series.config"
+	kunitConfig  = "kunit.config"
+	debugConfig  = "debug.config"
+	lsmConfig    = "lsm.config"
 )
 
 // variant is a part of the series and a configuration.
@@ -71,11 +71,11 @@ var variants = map[string]variant{
 	"stock":   {0, []string{guestConfig}, "-stock"},
 	"kunit":   {all, []string{guestConfig, seriesConfig, kunitConfig}, "-kunit"},
 	"debug":   {all, []string{guestConfig, seriesConfig, kunitConfig, debugConfig}, "-debug"},
-	"selinux": {all, []string{guestConfig, seriesConfig, selinuxConfig}, "-selinux"},
+	"lsm":     {all, []string{guestConfig, seriesConfig, lsmConfig}, "-lsm"},
 }
 
 // Variants are the names that [Options.Variant] can have.
-func Variants() []string { return []string{"patched", "base", "stock", "kunit", "debug", "selinux"} }
+func Variants() []string { return []string{"patched", "base", "stock", "kunit", "debug", "lsm"} }
 
 // loadPatches reads the first n patches of a series, or all; a cover letter
 // (0000-*) is no patch.

@@ -23,7 +23,7 @@ type kernelCmd struct {
 
 // kernelFlags say which kernel is meant.
 type kernelFlags struct {
-	Variant []string `enum:"patched,base,stock,kunit,debug,selinux" default:"patched" help:"patched; base: only the patches that leave the queue as mainline has it; stock: without the series, on the same source and configuration; kunit, debug, selinux: patched, with KUnit tests, with KASAN, lockdep and the like, and with SELinux. Several, with commas between, are built in one tree, which is faster than one by one."`
+	Variant []string `enum:"patched,base,stock,kunit,debug,lsm" default:"patched" help:"patched; base: only the patches that leave the queue as mainline has it; stock: without the series, on the same source and configuration; kunit, debug, lsm: patched, with KUnit tests, with KASAN, lockdep and the like, and with SELinux and Smack. Several, with commas between, are built in one tree, which is faster than one by one."`
 	Source  string   `placeholder:"DIR|TARBALL" env:"KSRC" help:"Linux source to use instead of the one in the cache or Debian's."`
 	Series  string   `placeholder:"DIR" type:"existingdir" help:"Series to use instead of the one in this program: *.patch and config/."`
 	Upto    int      `placeholder:"N" help:"Apply the variant's patches only up to the Nth."`
