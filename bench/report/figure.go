@@ -25,9 +25,9 @@ type figure struct {
 	notes  []string // lines below the title: what the axes cannot say
 	legend []entry
 	panels [][]*plot.Plot
-	alt    string // the description for those who do not see it
-	wide   bool   // the labels of the vertical axis are words
-	rows   int    // of two lines each, on the vertical axis; 0 where it is a scale
+	alt    string      // the description for those who do not see it
+	wide   bool        // the labels of the vertical axis are words
+	high   []vg.Length // the data of each row of panels, where they are not of the usual height
 }
 
 // entry is a legend entry: its swatch, and what it means.
@@ -106,15 +106,40 @@ func (f *figure) noteLines() []string {
 	return lines
 }
 
-// panelHeight is that of the data alone.
-func (f *figure) panelHeight() vg.Length {
+// panelHeight is that of the data alone, of a row of panels.
+func (f *figure) panelHeight(row int) vg.Length {
 	switch {
-	case f.rows > 0:
-		return vg.Length(f.rows) * 26
+	case f.high != nil:
+		return f.high[row]
 	case len(f.panels) == 1:
 		return 190
 	}
 	return 125
+}
+
+// panelWidth is that of the data alone.
+func (f *figure) panelWidth() vg.Length {
+	cols := vg.Length(len(f.panels[0]))
+	return (width - margin - right - f.left() - (cols-1)*left) / cols
+}
+
+// heading is the style of the panels' titles: as large as lets each of them stand
+// over its own panel.
+func (f *figure) heading() text.Style {
+	const largest, smallest = 9.5, 7
+	style := textStyle(largest, xfont.WeightBold, black)
+	for _, row := range f.panels {
+		for _, p := range row {
+			if p == nil {
+				continue
+			}
+			for style.Font.Size > smallest && style.Width(p.Title.Text) > f.panelWidth() {
+				style.Font.Size -= 0.25
+			}
+		}
+	}
+	style.YAlign = draw.YBottom
+	return style
 }
 
 // left is the room left of the data of the first column.
@@ -127,8 +152,8 @@ func (f *figure) left() vg.Length {
 
 func (f *figure) height() vg.Length {
 	h := f.header() + margin
-	for _, row := range f.panels {
-		h += titled + f.panelHeight() + under(row)
+	for i, row := range f.panels {
+		h += titled + f.panelHeight(i) + under(row)
 	}
 	return h
 }
@@ -169,20 +194,18 @@ func (f *figure) draw(cs vg.CanvasSizer) {
 		at.Y -= 16
 	}
 
-	cols := vg.Length(len(f.panels[0]))
-	leftWith := f.left()
-	w := (c.Max.X - c.Min.X - margin - right - leftWith - (cols-1)*left) / cols
-	h := f.panelHeight()
+	w, heading := f.panelWidth(), f.heading()
 	top := c.Max.Y - f.header()
-	for _, row := range f.panels {
+	for i, row := range f.panels {
+		h := f.panelHeight(i)
 		top -= titled
 		for j, p := range row {
 			if p == nil {
 				continue
 			}
-			x := c.Min.X + margin + leftWith + vg.Length(j)*(w+left)
+			x := c.Min.X + margin + f.left() + vg.Length(j)*(w+left)
 			data := vg.Rectangle{Min: vg.Point{X: x, Y: top - h}, Max: vg.Point{X: x + w, Y: top}}
-			drawPanel(c, p, data)
+			drawPanel(c, p, data, heading)
 		}
 		top -= h + under(row)
 	}
@@ -191,9 +214,7 @@ func (f *figure) draw(cs vg.CanvasSizer) {
 // drawPanel draws p so that its data fill the rectangle. Gonum goes the other
 // way: it finds the place of the data in a canvas, which depends on the size
 // of the canvas through the glyphs at its edges. A few steps settle it.
-func drawPanel(c draw.Canvas, p *plot.Plot, data vg.Rectangle) {
-	heading := textStyle(9.5, xfont.WeightBold, black)
-	heading.YAlign = draw.YBottom
+func drawPanel(c draw.Canvas, p *plot.Plot, data vg.Rectangle, heading text.Style) {
 	title := p.Title.Text
 	c.FillText(heading, vg.Point{X: data.Min.X, Y: data.Max.Y + 4}, title)
 	p.Title.Text = ""
