@@ -30,36 +30,19 @@ func fateFigure(d *data, spot place, gs []*group, filled bool) *figure {
 		labels = append(labels, short(float64(b)))
 	}
 
-	arms := armsOf(gs)
-	columns := make([][]fateBars, len(arms))
-	for j, a := range arms {
+	seen := map[string]bool{}
+	var row []*plot.Plot
+	for _, a := range armsOf(gs) {
+		var of []fateBars
 		for _, q := range queuesOf(ofArm(gs, a)) {
 			bars := fateBars{[]queue{q}, stack{ofQueue(ofArm(gs, a), q), func(g *group) int { return slices.Index(bursts, g.burst) }}}
-			if i := slices.IndexFunc(columns[j], bars.alike); i >= 0 {
-				columns[j][i].queues = append(columns[j][i].queues, q)
+			if i := slices.IndexFunc(of, bars.alike); i >= 0 {
+				of[i].queues = append(of[i].queues, q)
 				continue
 			}
-			columns[j] = append(columns[j], bars)
+			of = append(of, bars)
 		}
-	}
-	// As many channels side by side as are legible, their queues below each
-	// other; then the next channels.
-	each := perRow(len(arms))
-	first := make([]int, len(arms)) // the row where a channel begins
-	var panels [][]*plot.Plot
-	for from := 0; from < len(arms); from += each {
-		rows := 0
-		for j := from; j < min(from+each, len(arms)); j++ {
-			first[j] = len(panels)
-			rows = max(rows, len(columns[j]))
-		}
-		for range rows {
-			panels = append(panels, make([]*plot.Plot, each))
-		}
-	}
-	seen := map[string]bool{}
-	for j, a := range arms {
-		for i, bars := range columns[j] {
+		for _, bars := range of {
 			p := panel(a + ", queue " + bars.names())
 			if filled {
 				p = panel(a + ", " + strings.ReplaceAll(bars.names(), " of ", "/"))
@@ -72,9 +55,14 @@ func fateFigure(d *data, spot place, gs []*group, filled bool) *figure {
 			for _, f := range fates {
 				seen[f.name] = seen[f.name] || bars.any(f)
 			}
-			panels[first[j]+i][j%each] = p
+			row = append(row, p)
 		}
 	}
+	most := 4
+	if len(bursts) > 4 {
+		most = 3 // for the numbers above the bars
+	}
+	panels := rowsOf(row, perRow(len(row), most))
 	shareAxes(panels)
 
 	f := &figure{

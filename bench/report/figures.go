@@ -49,9 +49,13 @@ func figures(d *data) []*figure {
 	return slices.DeleteFunc(out, func(f *figure) bool { return f == nil })
 }
 
-// perRow is how many of n panels stand side by side, so that all are legible.
-func perRow(n int) int {
-	const most = 4
+// timesMean says that a time of the mode means something by itself. The emulated
+// CPUs of tcg give ratios: what they take is no time of any hardware.
+func timesMean(m result.Mode) bool { return m != result.TCG }
+
+// perRow is how many of n panels stand side by side, of which more than so many
+// are not legible.
+func perRow(n, most int) int {
 	rows := (n + most - 1) / most
 	return (n + rows - 1) / rows
 }
@@ -78,14 +82,19 @@ func tile(rows [][]*plot.Plot) [][]*plot.Plot {
 	var out [][]*plot.Plot
 	most := 0
 	for _, row := range rows {
-		most = max(most, perRow(len(row)))
+		most = max(most, perRow(len(row), 4))
 	}
 	for _, row := range rows {
-		row = slices.DeleteFunc(row, func(p *plot.Plot) bool { return p == nil })
-		each := most
-		for part := range slices.Chunk(row, each) {
-			out = append(out, append(part[:len(part):len(part)], make([]*plot.Plot, each-len(part))...))
-		}
+		out = append(out, rowsOf(slices.DeleteFunc(row, func(p *plot.Plot) bool { return p == nil }), most)...)
+	}
+	return out
+}
+
+// rowsOf breaks a row of panels into rows of so many.
+func rowsOf(row []*plot.Plot, each int) [][]*plot.Plot {
+	var out [][]*plot.Plot
+	for part := range slices.Chunk(row, each) {
+		out = append(out, append(part[:len(part):len(part)], make([]*plot.Plot, each-len(part))...))
 	}
 	return out
 }
