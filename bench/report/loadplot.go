@@ -21,10 +21,20 @@ import (
 // for, in per cent: FD.io CSIT's.
 const partialDrop = 0.5
 
+// partial says that no boot lost more than that.
+func (g *group) partial() bool {
+	return !slices.ContainsFunc(g.cells, func(c result.Cell) bool {
+		return 100*part(float64(c.Account.Signalled+c.Account.Silent), total(&c)) > partialDrop
+	})
+}
+
 // loadFigure shows the fate of every error against the offered rate, and up to
 // which rate a channel lost nothing.
 func loadFigure(d *data, m result.Mode, gs []*group) *figure {
 	rates := distinct(gs, (*group).asked, cmp.Compare[float64])
+	if len(rates) == 1 {
+		return rateFigure(d, m, gs)
+	}
 	slot := func(g *group) int { return slices.Index(rates, g.asked()) }
 	var labels []string
 	for _, r := range rates {
@@ -64,16 +74,60 @@ func loadFigure(d *data, m result.Mode, gs []*group) *figure {
 		alt:    "Stacked bars: the fate of every error against the rate that every channel was asked for, by channel, with the highest rates without loss and with little loss marked.",
 		notes: []string{
 			fmt.Sprintf("%s; reader: %s. Open loop: every channel is asked for the same rates.", d.kernelNote(gs)+alone(places(gs)), readers(gs)),
-			fmt.Sprintf("NDR: up to here nothing was lost; PDR: up to %g %%; the next rate is the other end of the bracket, and an × at this end leaves none. Counted is not lost.", partialDrop),
+			fmt.Sprintf("NDR: up to here nothing was lost in any boot; PDR: up to %g %%; the next rate is the other end of the bracket, and an × at this end leaves none. Counted is not lost.", partialDrop),
 			modeNote(m) + " " + trials(m, gs) + " " + bootsNote(gs),
 		},
 	}
 	if fellShort {
-		f.legend = append(f.legend, entry{fmt.Sprintf("the injector made less than %.0f %% of the rate, or was late", 100*reached), func(c *draw.Canvas) {
-			c.DrawGlyphNoClip(missed, c.Center())
-		}})
+		f.legend = append(f.legend, missedEntry())
 	}
 	return f
+}
+
+// rateFigure is loadFigure where there is one rate: a bar for each channel, side
+// by side. Nothing brackets a rate there.
+func rateFigure(d *data, m result.Mode, gs []*group) *figure {
+	arms, rate := armsOf(gs), figures3(gs[0].asked())
+	var row []*plot.Plot
+	seen := map[string]bool{}
+	for _, w := range places(gs) {
+		bars := rateBars{stack{at(gs, w), func(g *group) int { return slices.Index(arms, g.arm) }}}
+		p := panel(fmt.Sprintf("%v: %s errors per second", w, rate))
+		p.Y.Label.Text = "share of the errors"
+		categoryAxis(&p.X, arms)
+		shareAxis(&p.Y, 0, 24)
+		p.Add(bars)
+		for _, f := range fates {
+			seen[f.name] = seen[f.name] || bars.any(f)
+		}
+		row = append(row, p)
+	}
+	rows := rowsOf(row, 1) // the names of the channels need the width
+	shareAxes(rows)
+	f := &figure{
+		name: "load-" + string(m), panels: rows,
+		title:  fmt.Sprintf("Fate of every error at one offered rate, with a reader that reads all the time (%s)", m),
+		legend: fateEntries(seen),
+		alt:    fmt.Sprintf("Stacked bars: the fate of every error at %s errors per second, by channel.", rate),
+		notes: []string{
+			fmt.Sprintf("%s; reader: %s. Open loop: every channel is asked for the same rate. Counted is not lost.", d.kernelNote(gs), readers(gs)),
+			modeNote(m) + " " + trials(m, gs) + " " + bootsNote(gs),
+		},
+	}
+	switch late := filter(gs, (*group).late); {
+	case len(late) == len(gs):
+		f.notes = append(f.notes, fmt.Sprintf("In every channel the injector made less than %.0f %% of the rate, or was late: that may prove a loss, but not that there is none.", 100*reached))
+	case len(late) > 0:
+		f.legend = append(f.legend, missedEntry())
+	}
+	return f
+}
+
+// missedEntry is the legend entry of [missed].
+func missedEntry() entry {
+	return entry{fmt.Sprintf("the injector made less than %.0f %% of the rate, or was late", 100*reached), func(c *draw.Canvas) {
+		c.DrawGlyphNoClip(missed, c.Center())
+	}}
 }
 
 // trials says how long a trial is beside the queues, which may hide a deficit.
@@ -96,15 +150,36 @@ func trials(m result.Mode, gs []*group) string {
 	return s
 }
 
+// rateBars are the channels at one rate.
+type rateBars struct{ stack }
+
+// Plot draws the bars, and a cross over those whose injector fell short, unless
+// all did.
+func (b rateBars) Plot(c draw.Canvas, p *plot.Plot) {
+	b.stack.Plot(c, p)
+	if late := filter(b.groups, (*group).late); len(late) < len(b.groups) {
+		b.cross(c, p, late)
+	}
+}
+
+// cross marks bars whose injector fell short.
+func (s stack) cross(c draw.Canvas, p *plot.Plot, late []*group) {
+	x, y := p.Transforms(&c)
+	glyph := missed
+	glyph.Radius = 3.2
+	for _, g := range late {
+		c.DrawGlyphNoClip(glyph, vg.Point{X: x(float64(s.slot(g))), Y: y(104)})
+	}
+}
+
 // loadBars are the rates that one channel was asked for, in their order.
 type loadBars struct{ stack }
 
-// upTo returns the place of the last rate before the first at which more than
-// so many per cent were lost; -1 where that is the first, or where there is none, and
+// upTo returns the place of the last rate before the first that is not ok; -1 where that is the first, or where there is none, and
 // where the injector fell short or was late, which may prove a loss but not that
 // there is none.
-func (b loadBars) upTo(loss float64) int {
-	i := slices.IndexFunc(b.groups, func(g *group) bool { return g.share(lostTold)+g.share(lostMute) > loss })
+func (b loadBars) upTo(ok func(*group) bool) int {
+	i := slices.IndexFunc(b.groups, func(g *group) bool { return !ok(g) })
 	if i <= 0 || b.groups[i-1].late() { // no bracket
 		return -1
 	}
@@ -114,14 +189,8 @@ func (b loadBars) upTo(loss float64) int {
 // Plot draws the bars, and a line behind the last rate of NDR and of PDR.
 func (b loadBars) Plot(c draw.Canvas, p *plot.Plot) {
 	b.stack.Plot(c, p)
+	b.cross(c, p, filter(b.groups, (*group).late))
 	x, y := p.Transforms(&c)
-	for _, g := range b.groups {
-		if g.late() {
-			glyph := missed
-			glyph.Radius = 3.2
-			c.DrawGlyphNoClip(glyph, vg.Point{X: x(float64(b.slot(g))), Y: y(104)})
-		}
-	}
 	mark := func(i int, name string, align text.XAlignment) {
 		if i < 0 {
 			return
@@ -133,7 +202,7 @@ func (b loadBars) Plot(c draw.Canvas, p *plot.Plot) {
 		sty.XAlign, sty.YAlign = align, draw.YBottom
 		c.FillText(sty, vg.Point{X: at, Y: y(112)}, name)
 	}
-	none, some := b.upTo(0), b.upTo(partialDrop)
+	none, some := b.upTo((*group).lossless), b.upTo((*group).partial)
 	if none == some {
 		mark(none, "NDR, PDR", draw.XCenter)
 		return
