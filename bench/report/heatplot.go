@@ -36,13 +36,13 @@ var heatSteps = []struct {
 const perDecade = 10
 
 // heatFigure shows how the latency spreads as the offered rate rises; nil where
-// no cell was timed.
+// no cell was timed, or where there is one rate.
 func heatFigure(d *data, m result.Mode, gs []*group) *figure {
 	gs = filter(gs, func(g *group) bool { return g.hist(readTime) != nil })
-	if len(gs) == 0 {
+	rates := distinct(gs, (*group).asked, cmp.Compare[float64])
+	if len(rates) < 2 {
 		return nil
 	}
-	rates := distinct(gs, (*group).asked, cmp.Compare[float64])
 	var labels []string
 	for _, r := range rates {
 		labels = append(labels, short(r))
@@ -97,7 +97,9 @@ type heat struct {
 	h *result.Hist
 }
 
-// Plot draws a rectangle for each bin that has errors.
+// Plot draws the bins that have errors, those of one shade together. Where another
+// shade follows it covers the end of the one below: edges that only met would let
+// the paper shine through.
 func (h heat) Plot(c draw.Canvas, p *plot.Plot) {
 	x, y := p.Transforms(&c)
 	bins := map[int]int64{}
@@ -106,17 +108,29 @@ func (h heat) Plot(c draw.Canvas, p *plot.Plot) {
 			bins[int(math.Floor(math.Log10(max(1, float64(b.From)))*perDecade))] += b.Count
 		}
 	}
-	for _, bin := range slices.Sorted(maps.Keys(bins)) {
+	shadeOf := func(bin int) (shade color.RGBA) {
 		share := 100 * float64(bins[bin]) / float64(h.h.Data.TotalCount())
-		shade := heatSteps[0].shade
 		for _, s := range heatSteps {
 			if share >= s.from {
 				shade = s.shade
 			}
 		}
-		edge := func(b int) float64 { return min(max(math.Pow(10, float64(b)/perDecade), p.Y.Min), p.Y.Max) }
-		lo, hi := edge(bin), edge(bin+1)
-		c.FillPolygon(shade, []vg.Point{{X: x(h.x - 0.45), Y: y(lo)}, {X: x(h.x + 0.45), Y: y(lo)}, {X: x(h.x + 0.45), Y: y(hi)}, {X: x(h.x - 0.45), Y: y(hi)}})
+		return shade
+	}
+	edge := func(bin float64) vg.Length { return y(min(max(math.Pow(10, bin/perDecade), p.Y.Min), p.Y.Max)) }
+	for _, bin := range slices.Sorted(maps.Keys(bins)) {
+		if bins[bin-1] > 0 && shadeOf(bin-1) == shadeOf(bin) {
+			continue // drawn with the one below
+		}
+		end := bin
+		for bins[end] > 0 && shadeOf(end) == shadeOf(bin) {
+			end++
+		}
+		to := float64(end)
+		if bins[end] > 0 {
+			to += 0.5
+		}
+		c.FillPolygon(shadeOf(bin), corners(vg.Rectangle{Min: vg.Point{X: x(h.x - 0.45), Y: edge(float64(bin))}, Max: vg.Point{X: x(h.x + 0.45), Y: edge(to)}}))
 	}
 	c.DrawGlyphNoClip(draw.GlyphStyle{Color: vermilion, Radius: 3, Shape: draw.CrossGlyph{}}, vg.Point{X: x(h.x), Y: y(max(1, float64(h.h.Data.Max())))})
 }
