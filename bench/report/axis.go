@@ -75,10 +75,11 @@ func shareAxis(a *plot.Axis, below, above float64) {
 	a.Tick.Marker = ticks
 }
 
-// tailAxis is 1/(1-p) up to n values, labelled with p.
+// tailAxis is 1/(1-p) up to n values, labelled with p. It goes on a little, so
+// that no label stands at its end, beside the first of the next panel.
 func tailAxis(a *plot.Axis, n float64) {
 	a.Scale = plot.LogScale{}
-	a.Min, a.Max = 1, max(10, math.Pow(10, math.Ceil(math.Log10(n)-1e-9)))
+	a.Min, a.Max = 1, 1.6*max(10, n)
 	ticks := plot.ConstantTicks{{Value: 2, Label: "50 %"}}
 	digits := []string{"90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %"}
 	for i, d := range digits {

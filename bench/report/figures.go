@@ -29,13 +29,22 @@ func figures(d *data) []*figure {
 	}
 	for _, m := range modes {
 		gs := filter(inMode(d.groups[latency], m), func(g *group) bool { return g.hist(readTime) != nil })
-		if len(gs) > 0 {
-			out = append(out, latencyFigure(d, m, gs), tailFigure(d, m, gs), effectFigure(d, m, gs))
+		if len(gs) == 0 {
+			continue
 		}
+		if timesMean(m) {
+			out = append(out, latencyFigure(d, m, gs), tailFigure(d, m, gs))
+		}
+		out = append(out, effectFigure(d, m, gs))
 	}
 	for _, m := range modes {
-		if gs := swept(inMode(d.groups[loss], m)); len(gs) > 0 {
-			out = append(out, loadFigure(d, m, gs), heatFigure(d, m, gs))
+		gs := swept(inMode(d.groups[loss], m))
+		if len(gs) == 0 {
+			continue
+		}
+		out = append(out, loadFigure(d, m, gs))
+		if timesMean(m) {
+			out = append(out, heatFigure(d, m, gs))
 		}
 	}
 	for _, m := range modes {
@@ -125,7 +134,7 @@ func modeNote(m result.Mode) string {
 	case result.ICount:
 		return "Mode icount: guest time counts instructions of the one CPU, not nanoseconds."
 	case result.TCG:
-		return "Mode tcg: loss semantics only; the CPUs are emulated, and no number here is time of hardware."
+		return "Mode tcg: loss semantics and ratios only; the CPUs are emulated, and no number here is time of hardware."
 	case result.KVM:
 		return "Mode kvm: nanoseconds of the guest's clock."
 	}

@@ -55,6 +55,9 @@ func (d *doc) latency() {
 		}
 		d.table(t)
 		d.guarantee(mode)
+		if !timesMean(m) {
+			d.para("No plot has these times: of emulated CPUs their ratios mean something, where boots enough tell them from noise.")
+		}
 		d.embed("latency-" + string(m))
 		d.embed("tail-" + string(m))
 		d.embed("effect-" + string(m))

@@ -218,9 +218,14 @@ func TestReport(t *testing.T) {
 	write(t, other)
 	compareTrees(t, after, tree(t, other))
 
-	for _, want := range []string{"fate-filled-ext4-1cpu-icount.png", "fate-ext4-2cpu-tcg.png", "kept.svg", "load-icount.png", "tail-tcg.png", "timeline-ext4-1cpu-icount.svg"} {
+	for _, want := range []string{"fate-filled-ext4-1cpu-icount.png", "fate-ext4-2cpu-tcg.png", "kept.svg", "load-icount.png", "load-tcg.png", "tail-icount.png", "timeline-ext4-1cpu-icount.svg"} {
 		if _, ok := after[plotDir+"/"+want]; !ok {
 			t.Errorf("no %s", want)
+		}
+	}
+	for _, times := range []string{"heat-tcg.png", "latency-tcg.png", "tail-tcg.png"} {
+		if _, ok := after[plotDir+"/"+times]; ok {
+			t.Errorf("%s shows times of emulated CPUs", times)
 		}
 	}
 
@@ -404,16 +409,18 @@ func TestOddRuns(t *testing.T) {
 		{name: "no errors at all", boots: []result.Boot{one}, cells: modify(cells, func(c *result.Cell) {
 			c.Account, c.Params, c.Flood, c.Reader = fserr.Account{}, result.Params{}, result.Flood{}, result.Reader{}
 		}), want: []string{"## Overflow", "## Loss"}},
-		{name: "no time passed", boots: []result.Boot{two}, cells: modify(inBoot(scenario("latency"), two), func(c *result.Cell) {
-			h, err := result.NewHist(readTime, "emulated ns", hist(t, 0, 0, 0))
+		{name: "no time passed", boots: []result.Boot{one}, cells: modify(scenario("latency"), func(c *result.Cell) {
+			h, err := result.NewHist(readTime, "instructions", hist(t, 0, 0, 0))
 			if err != nil {
 				t.Fatal(err)
 			}
 			c.Hists = []result.Hist{h}
 			c.Flood.Rate = math.Inf(1)
-		}), want: []string{"latency-tcg.png", "the offered rate is unknown"}},
-		{name: "nothing timed", boots: []result.Boot{two}, cells: modify(inBoot(scenario("latency"), two), func(c *result.Cell) { c.Hists = nil }),
-			want: []string{"## Latency"}, not: []string{"latency-tcg.png"}},
+		}), want: []string{"latency-icount.png", "the offered rate is unknown"}},
+		{name: "nothing timed", boots: []result.Boot{one}, cells: modify(scenario("latency"), func(c *result.Cell) { c.Hists = nil }),
+			want: []string{"## Latency"}, not: []string{"latency-icount.png"}},
+		{name: "emulated CPUs", boots: []result.Boot{two}, cells: inBoot(scenario("latency"), two),
+			want: []string{"## Latency", "No plot has these times"}, not: []string{"latency-tcg.png", "tail-tcg.png"}},
 		{name: "an unknown scenario", boots: []result.Boot{one}, cells: modify(cells[:2], func(c *result.Cell) { c.Scenario = "storm" }),
 			want: []string{"## Other scenarios", "### storm, mode icount"}},
 		{name: "hostile names", boots: []result.Boot{one}, cells: modify(cells[:2], func(c *result.Cell) { c.FS = "../../x # <y>"; c.Point = "a`|b" }),
@@ -682,7 +689,7 @@ func TestAxes(t *testing.T) {
 	}
 	p := plot.New()
 	tailAxis(&p.X, 500)
-	if p.X.Min != 1 || p.X.Max != 1000 {
+	if p.X.Min != 1 || p.X.Max != 800 {
 		t.Errorf("500 values: percentiles from %g to %g", p.X.Min, p.X.Max)
 	}
 	shareAxis(&p.Y, 0, 22)
