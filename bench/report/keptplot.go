@@ -5,7 +5,6 @@ package report
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	xfont "golang.org/x/image/font"
 	"gonum.org/v1/plot"
@@ -62,14 +61,13 @@ func keptFigure(d *data, gs []*group) *figure {
 			p.X.Tick.Marker = plot.TickerFunc(everySecondDecade)
 			logAxis(&p.Y, ys)
 			p.Y.Min = none * 0.7
-			p.Y.Max *= 5 // for the label of the highest line
+			p.Y.Max *= 5 // for the label of the highest queue
 			p.Y.Tick.Marker = plot.TickerFunc(func(lo, hi float64) []plot.Tick {
 				return append(logTicks(1, hi), plot.Tick{Value: none, Label: "0"})
 			})
 			end := min(p.X.Max, p.Y.Max)
 			p.Add(&plotter.Line{XYs: plotter.XYs{{X: p.X.Min, Y: p.X.Min}, {X: end, Y: end}}, LineStyle: draw.LineStyle{Color: grey, Width: 0.8, Dashes: []vg.Length{2, 2}}})
 			var lines []plot.Plotter
-			tops := map[queue]plotter.XY{} // where the line of a queue ends, highest over the filesystems
 			for k, fs := range filesystems {
 				mine := at(ofArm(gs, a), place{r.mode, fs, r.cpus})
 				for _, q := range queuesOf(mine) {
@@ -89,18 +87,9 @@ func keptFigure(d *data, gs []*group) *figure {
 					glyph := s.marker()
 					glyph.Shape, glyph.Radius = fsGlyph(k), 2.6
 					lines = append(lines, &plotter.Scatter{XYs: line, GlyphStyleFunc: func(int) draw.GlyphStyle { return glyph }})
-					if end := line[len(line)-1]; end.Y > tops[q].Y {
-						tops[q] = end
-					}
 				}
 			}
-			var ends endLabels
-			for _, q := range queuesOf(ofArm(gs, a)) {
-				if end, ok := tops[q]; ok {
-					ends = ends.add(end, q.String())
-				}
-			}
-			p.Add(ends) // below the lines, which the halo of a label would cut
+			p.Add(capacities(queuesOf(ofArm(gs, a))))
 			p.Add(lines...)
 			panels[i] = append(panels[i], p)
 		}
@@ -113,7 +102,7 @@ func keptFigure(d *data, gs []*group) *figure {
 		alt:   "Log-log: the number of error records kept against the size of the burst, for each channel and queue size.",
 		notes: []string{
 			fmt.Sprintf("%s, %s. Queues that were empty before.", d.kernelNote(gs), sample(gs)),
-			"On the dotted line every error keeps a record of its own. One record of fan may count many errors. Lines join the bursts that were tried; between them nothing was measured.",
+			"On the sloping line every error keeps a record of its own; at the level one the queue is full. One record of fan may count many errors. Lines join the bursts that were tried; between them nothing was measured.",
 		},
 	}
 	if emulated := inMode(gs, result.TCG); len(emulated) > 0 {
@@ -128,8 +117,10 @@ func keptFigure(d *data, gs []*group) *figure {
 }
 
 // everySecondDecade labels so few ticks that they fit below a narrow panel.
-func everySecondDecade(lo, hi float64) []plot.Tick {
-	ticks := logTicks(lo, hi)
+func everySecondDecade(lo, hi float64) []plot.Tick { return everySecond(logTicks(lo, hi)) }
+
+// everySecond leaves every second label out, and keeps its tick.
+func everySecond(ticks []plot.Tick) []plot.Tick {
 	n := 0
 	for i := range ticks {
 		if ticks[i].Label == "" {
@@ -148,32 +139,34 @@ func fsGlyph(i int) draw.GlyphDrawer {
 	return []draw.GlyphDrawer{draw.RingGlyph{}, draw.CrossGlyph{}, draw.SquareGlyph{}, draw.PlusGlyph{}}[i%4]
 }
 
-// endLabels writes which queues the lines that end in a point belong to.
-type endLabels []endLabel
+// capacities are the queues of a panel.
+type capacities []queue
 
-type endLabel struct {
-	at     plotter.XY
-	queues []string
-}
-
-func (l endLabels) add(at plotter.XY, queue string) endLabels {
-	i := slices.IndexFunc(l, func(e endLabel) bool { return e.at == at })
-	if i < 0 {
-		return append(l, endLabel{at, []string{queue}})
-	}
-	l[i].queues = append(l[i].queues, queue)
-	return l
-}
-
-func (l endLabels) Plot(c draw.Canvas, p *plot.Plot) {
+// Plot draws how many records a queue may hold, and names it where neither the
+// diagonal nor the records kept pass: above its line, left of the diagonal or right.
+func (qs capacities) Plot(c draw.Canvas, p *plot.Plot) {
 	x, y := p.Transforms(&c)
 	sty := textStyle(7.5, xfont.WeightNormal, black)
-	sty.XAlign, sty.YAlign = draw.XRight, draw.YBottom
-	for _, e := range l {
-		label := "queue " + strings.Join(e.queues, "; ")
-		if len(e.queues) > 2 {
-			label = fmt.Sprintf("%d queue sizes", len(e.queues))
+	sty.YAlign = draw.YBottom
+	const gap = 3
+	lowest := c.Max.Y // of the labels so far
+	for _, q := range qs {
+		label := "queue " + q.String()
+		if q.size == 0 {
+			sty.XAlign = draw.XRight
+			c.FillText(sty, vg.Point{X: c.Max.X - gap, Y: c.Min.Y + gap}, label)
+			continue
 		}
-		haloText(c, sty, vg.Point{X: x(e.at.X) + 4, Y: y(e.at.Y) + 3}, label)
+		at := vg.Point{X: c.Min.X + gap, Y: y(float64(q.size)) + gap}
+		c.StrokeLine2(capacityLine, c.Min.X, at.Y-gap, c.Max.X, at.Y-gap)
+		if at.Y+sty.Font.Size > lowest {
+			continue // no room between this queue and the one above
+		}
+		lowest = at.Y - 2*gap
+		sty.XAlign = draw.XLeft
+		if at.X+sty.Width(label)+gap > x(float64(q.size)) {
+			at.X, sty.XAlign = c.Max.X-gap, draw.XRight
+		}
+		c.FillText(sty, at, label)
 	}
 }
