@@ -27,8 +27,16 @@ func sized(d *data, m result.Mode) []*group {
 	})
 }
 
-// lostShare is the median over the boots of the share of the errors that was lost.
-func (g *group) lostShare() float64 { return (g.share(lostTold) + g.share(lostMute)) / 100 }
+// lostShare is the share of the errors of all boots together that was lost: theory
+// predicts a mean, and a median says that nothing was lost where most boots lost nothing.
+func (g *group) lostShare() float64 {
+	var lost, all float64
+	for i := range g.cells {
+		lost += float64(g.cells[i].Account.Lost())
+		all += total(&g.cells[i])
+	}
+	return part(lost, all)
+}
 
 // predictedLoss is what [model.Periodic] says of the group's load and a queue of
 // a size, with the standard error over its boots.
@@ -60,27 +68,34 @@ func sizeFigure(d *data, m result.Mode, gs []*group) *figure {
 		logAxis(&p.X, sizes)
 		logAxis(&p.Y, shares)
 		floor := p.Y.Min
+		none := floor / 4 // off the scale, where nothing was lost
+		p.Y.Min = none / 2
 		var theory plotter.XYs
 		for x := p.X.Min; x <= p.X.Max; x *= 1.01 {
-			loss, _ := mine[0].predictedLoss(int(math.Round(x)))
-			theory = append(theory, plotter.XY{X: x, Y: max(floor, loss)})
+			if loss, _ := mine[0].predictedLoss(int(math.Round(x))); loss >= floor {
+				theory = append(theory, plotter.XY{X: x, Y: loss})
+			}
 		}
-		p.Add(&plotter.Line{XYs: theory, LineStyle: theoryLine})
+		p.Add(scaleEnd(floor), &plotter.Line{XYs: theory, LineStyle: theoryLine})
 		for _, a := range armsOf(mine) {
 			var seen plotter.XYs
 			for _, g := range ofArm(mine, a) {
-				seen = append(seen, plotter.XY{X: float64(g.queue.size), Y: max(floor, g.lostShare())})
+				at := plotter.XY{X: float64(g.queue.size), Y: none}
+				if s := g.lostShare(); s > 0 {
+					at.Y = max(floor, s)
+				}
+				seen = append(seen, at)
 			}
 			addLine(p, a, nil, seen)
 		}
 		p.Y.Tick.Marker = plot.TickerFunc(func(lo, hi float64) []plot.Tick {
-			ticks := logTicks(lo*1.5, hi)
+			ticks := logTicks(floor, hi)
 			for i, t := range ticks {
 				if t.Label != "" {
 					ticks[i].Label = figures3(100*t.Value) + " %"
 				}
 			}
-			return append(ticks, plot.Tick{Value: lo, Label: "0"})
+			return append(ticks, plot.Tick{Value: none, Label: "none"})
 		})
 		row = append(row, p)
 	}
@@ -92,7 +107,21 @@ func sizeFigure(d *data, m result.Mode, gs []*group) *figure {
 		legend: append(armEntries(armsOf(gs), false), entry{"queue theory", func(c *draw.Canvas) { c.StrokeLine2(theoryLine, c.Min.X, c.Center().Y, c.Max.X, c.Center().Y) }}),
 		alt:    "Log-log: the share of the errors that was lost against the size of the queue, by channel, with the prediction of queue theory.",
 		notes: []string{fmt.Sprintf("%s. Errors at random (Poisson); the reader looks now and then and takes all there is.", d.kernelNote(gs)),
-			"Theory: E[(X-K)+]/E[X], X the errors between two looks. Nothing is fitted. " + bootsNote(gs)},
+			"Theory: E[(X-K)+]/E[X], X the errors between two looks. Nothing is fitted. Observed: all boots together. " + bootsNote(gs)},
+	}
+}
+
+// scaleEnd is where a logarithmic axis ends, and the place of what is none begins.
+type scaleEnd float64
+
+// Plot draws the end across the panel, and breaks the axis there.
+func (s scaleEnd) Plot(c draw.Canvas, p *plot.Plot) {
+	_, y := p.Transforms(&c)
+	at := (y(float64(s)) + y(float64(s)/4)) / 2
+	c.FillPolygon(white, corners(vg.Rectangle{Min: vg.Point{X: c.Min.X - 3, Y: at - 1.5}, Max: vg.Point{X: c.Max.X, Y: at + 1.5}}))
+	edge := draw.LineStyle{Color: grey, Width: 0.6}
+	for _, dy := range []vg.Length{-1.5, 1.5} {
+		c.StrokeLine2(edge, c.Min.X-3, at+dy, c.Max.X, at+dy)
 	}
 }
 
@@ -106,7 +135,7 @@ func (d *doc) sizes() {
 			continue
 		}
 		d.para("## Size: how large a queue has to be")
-		d.para("Mode %s. Errors at random against a reader that looks now and then and takes all there is; predicted from those two rates alone, ± one standard error. The reader looks at fixed times, however long a look takes; nothing is fitted. `wqfan size` answers for other loads. %s", m, bootsNote(gs))
+		d.para("Mode %s. Errors at random against a reader that looks now and then and takes all there is; predicted from those two rates alone, ± one standard error. The reader looks at fixed times, however long a look takes; nothing is fitted. Lost is of all boots together. `wqfan size` answers for other loads. %s", m, bootsNote(gs))
 		t := &table{heads: []string{"channel", "errors/s>", "read every", "queue>", "lost %>", "predicted %>", "agrees", "warnings"}}
 		slices.SortStableFunc(gs, func(a, b *group) int { return compareArms(a.arm, b.arm) })
 		for _, g := range gs {

@@ -40,3 +40,14 @@ func TestSizes(t *testing.T) {
 		t.Error("half of the predicted loss agrees")
 	}
 }
+
+// Where most boots lost nothing the others' losses are seen all the same.
+func TestLostShare(t *testing.T) {
+	lost := func(n uint64) result.Cell {
+		return result.Cell{Account: fserr.Account{Injected: 1000, Detailed: 1000 - n, Signalled: n}}
+	}
+	g := &group{cells: []result.Cell{lost(0), lost(0), lost(0), lost(8)}}
+	if got := g.lostShare(); got != 0.002 {
+		t.Errorf("%g of the errors of four boots, want 0.002", got)
+	}
+}
