@@ -152,16 +152,18 @@ func (f *figure) left() vg.Length {
 
 func (f *figure) height() vg.Length {
 	h := f.header() + margin
-	for i, row := range f.panels {
-		h += titled + f.panelHeight(i) + under(row)
+	for i := range f.panels {
+		h += titled + f.panelHeight(i) + f.under(i)
 	}
 	return h
 }
 
-// under is the room below the data of a row.
-func under(row []*plot.Plot) vg.Length {
-	for _, p := range row {
-		if p != nil && p.X.Label.Text != "" {
+// under is the room below the data of a row. The labels of a panel below which none
+// is have the room of that.
+func (f *figure) under(row int) vg.Length {
+	last := row == len(f.panels)-1
+	for j, p := range f.panels[row] {
+		if p != nil && p.X.Label.Text != "" && (last || f.panels[row+1][j] != nil) {
 			return baseWith
 		}
 	}
@@ -207,7 +209,7 @@ func (f *figure) draw(cs vg.CanvasSizer) {
 			data := vg.Rectangle{Min: vg.Point{X: x, Y: top - h}, Max: vg.Point{X: x + w, Y: top}}
 			drawPanel(c, p, data, heading)
 		}
-		top -= h + under(row)
+		top -= h + f.under(i)
 	}
 }
 
