@@ -6,7 +6,9 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"wqfan/bench/result"
@@ -142,6 +144,31 @@ func (g *group) late() bool {
 	return slices.ContainsFunc(g.cells, func(c result.Cell) bool { return c.Late() || c.Flood.Rate < reached*g.asked() })
 }
 
+// onTime returns the groups without the cells whose injector was late, and how
+// many those were. A late injector may prove a loss, but not that there is none;
+// where nobody reads meanwhile it makes no difference when the errors came.
+func onTime(gs []*group) (out []*group, left []result.Cell) {
+	for _, g := range gs {
+		kept := *g
+		kept.cells = nil
+		for _, c := range g.cells {
+			if c.Late() && c.Params.Reader != unread {
+				left = append(left, c)
+			} else {
+				kept.cells = append(kept.cells, c)
+			}
+		}
+		switch len(kept.cells) {
+		case 0:
+		case len(g.cells):
+			out = append(out, g)
+		default:
+			out = append(out, &kept)
+		}
+	}
+	return out, left
+}
+
 // spans returns the smallest and the largest of what of says of the groups.
 func spans[T cmp.Ordered](gs []*group, of func(*group) T) (lo, hi T) {
 	for i, g := range gs {
@@ -252,24 +279,56 @@ type data struct {
 	failed []result.Cell
 	broken []result.Cell // accounts that do not add up
 	arms   []string
-	notes  []string // warnings that tables refer to, numbered from 1
+	notes  []footnote // warnings that tables refer to, numbered from 1
+	where  string     // directory of the run below the repository; "" elsewhere
+}
+
+// footnote is warnings that differ in nothing but their numbers.
+type footnote struct{ all []string }
+
+// number is a number in a warning.
+var number = regexp.MustCompile(`[0-9][0-9,]*(\.[0-9]+)?`)
+
+// String writes what the warnings have in common, and from where to where their
+// numbers go.
+func (f footnote) String() string {
+	var lo, hi []string
+	value := func(s string) float64 {
+		v, _ := strconv.ParseFloat(strings.ReplaceAll(s, ",", ""), 64)
+		return v
+	}
+	for _, w := range f.all {
+		for i, n := range number.FindAllString(w, -1) {
+			if i == len(lo) {
+				lo, hi = append(lo, n), append(hi, n)
+			}
+			if value(n) < value(lo[i]) {
+				lo[i] = n
+			}
+			if value(n) > value(hi[i]) {
+				hi[i] = n
+			}
+		}
+	}
+	i := -1
+	return number.ReplaceAllStringFunc(f.all[0], func(string) string {
+		if i++; lo[i] != hi[i] {
+			return lo[i] + " to " + hi[i]
+		}
+		return lo[i]
+	})
 }
 
 // mark returns the footnote marks of the groups' warnings, for the cell of a
 // table beside the numbers.
 func (d *data) mark(gs ...*group) string {
-	var marks []string
+	var warnings []string
 	for _, g := range gs {
-		if g == nil {
-			continue
-		}
-		for _, w := range d.warnings(g) {
-			if m := d.note(w); !slices.Contains(marks, m) {
-				marks = append(marks, m)
-			}
+		if g != nil {
+			warnings = append(warnings, d.warnings(g)...)
 		}
 	}
-	return strings.Join(marks, " ")
+	return d.note(warnings...)
 }
 
 // warnings says what has to be known with every number of a group.
@@ -315,14 +374,25 @@ func (d *data) warnings(g *group) []string {
 	return out
 }
 
-// note returns the footnote mark of a warning.
-func (d *data) note(w string) string {
-	i := slices.Index(d.notes, w)
-	if i < 0 {
-		i = len(d.notes)
-		d.notes = append(d.notes, w)
+// note returns the footnote marks of warnings, in order.
+func (d *data) note(warnings ...string) string {
+	var marks []int
+	for _, w := range warnings {
+		kind := func(s string) string { return number.ReplaceAllString(s, "#") }
+		i := slices.IndexFunc(d.notes, func(f footnote) bool { return kind(f.all[0]) == kind(w) })
+		if i < 0 {
+			i = len(d.notes)
+			d.notes = append(d.notes, footnote{})
+		}
+		d.notes[i].all = append(d.notes[i].all, w)
+		marks = append(marks, i+1)
 	}
-	return fmt.Sprintf("[%d]", i+1)
+	slices.Sort(marks)
+	var out []string
+	for _, m := range slices.Compact(marks) {
+		out = append(out, fmt.Sprintf("[%d]", m))
+	}
+	return strings.Join(out, " ")
 }
 
 func newData(run *result.Run) *data {

@@ -350,7 +350,7 @@ func (m *mail) rates() {
 		series := swept(ofArm(gs, a))
 		g := series[len(series)-1]
 		t.add(a, g.queue.String(), rateUpTo(series, (*group).inDetail), rateUpTo(series, (*group).lossless),
-			percent(min(100, 100*g.rate()/g.asked())), percent(g.share(coalesced)), percent(g.share(lostTold)+g.share(lostMute)), m.mark(series...))
+			percent(min(100, 100*g.rate()/g.asked())), percent(g.share(coalesced)), percent(g.share(lostTold)+g.share(lostMute)), m.markRates(series))
 	}
 	m.WriteString(t.String())
 	m.line("")
@@ -380,7 +380,7 @@ func (m *mail) warned() {
 	}
 	m.head("Warnings")
 	for i, n := range m.notes {
-		m.item(fmt.Sprintf("%-4s ", fmt.Sprintf("[%d]", i+1)), "     ", n)
+		m.item(fmt.Sprintf("%-4s ", fmt.Sprintf("[%d]", i+1)), "     ", n.String())
 	}
 	m.line("")
 }

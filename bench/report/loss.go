@@ -61,7 +61,7 @@ func (d *doc) sweep(m result.Mode, gs []*group) {
 			} else {
 				row = append(row, "–", "–", "–", "–", "–", "–")
 			}
-			t.add(append(row, strings.TrimSpace(d.short(series)+" "+d.mark(series...)))...)
+			t.add(append(row, d.markRates(series))...)
 		}
 	}
 	d.table(t)
@@ -116,10 +116,10 @@ func common(gs []*group) float64 {
 	return top
 }
 
-// short returns the footnote mark of a channel that was not offered the rates
-// that the others were, if it was not.
-func (d *doc) short(series []*group) string {
-	var rates []string
+// markRates is mark for the rates of a channel. Which of them the injector did not
+// make, or not in time, takes the place of the warning that it was late.
+func (d *data) markRates(series []*group) string {
+	var warnings, rates []string
 	for _, g := range series {
 		if g.late() {
 			rate := fmt.Sprintf("%s %% of %s/s", percent(100*g.rate()/g.asked()), figures3(g.asked()))
@@ -128,9 +128,15 @@ func (d *doc) short(series []*group) string {
 			}
 			rates = append(rates, rate)
 		}
+		for _, w := range d.warnings(g) {
+			if !strings.HasPrefix(w, result.Late) {
+				warnings = append(warnings, w)
+			}
+		}
 	}
-	if len(rates) == 0 {
-		return ""
+	if len(rates) > 0 {
+		w := fmt.Sprintf("%s: the injector fell short of the rate or was late, which may prove a loss but not that there is none: it made %s", series[0].arm, strings.Join(rates, ", "))
+		warnings = append([]string{w}, warnings...)
 	}
-	return d.note(fmt.Sprintf("the injector fell short of the rate or was late, which may prove a loss but not that there is none: it made %s", strings.Join(rates, ", ")))
+	return d.note(warnings...)
 }

@@ -61,7 +61,7 @@ func (d *doc) footnotes() {
 	}
 	d.para("## Warnings")
 	for i, n := range d.notes {
-		fmt.Fprintf(d, "- [%d] %s\n", i+1, n)
+		fmt.Fprintf(d, "- [%d] %v\n", i+1, n)
 	}
 	d.WriteByte('\n')
 }

@@ -17,7 +17,9 @@ import (
 const Level = 0.95
 
 // Median is the median of repetitions, with the interval that holds the true
-// median with at least [Level] confidence, whatever the distribution.
+// median with at least [Level] confidence, whatever the distribution. Of an even
+// number it is the lower of the two in the middle: where repetitions fall into
+// two modes, what lies between those is no value that was ever measured.
 type Median struct {
 	N      int
 	Value  float64
@@ -38,7 +40,7 @@ func MedianOf(repetitions []float64) Median {
 	if n == 0 {
 		return Median{Warning: "no repetition"}
 	}
-	m := Median{N: n, Value: (xs[(n-1)/2] + xs[n/2]) / 2, Lo: xs[0], Hi: xs[n-1]}
+	m := Median{N: n, Value: xs[(n-1)/2], Lo: xs[0], Hi: xs[n-1]}
 
 	outside := math.Pow(0.5, float64(n)) // P(at most k-1 below the median), k = 1
 	if 1-2*outside < Level {

@@ -26,15 +26,15 @@ func TestMedianOf(t *testing.T) {
 	}{
 		{0, 0, 0, 0, true},
 		{1, 1, 1, 1, true},
-		{2, 1.5, 1, 2, true},
+		{2, 1, 1, 2, true},
 		{5, 3, 1, 5, true},
 		// Ranks of the 95 % interval from tables of the sign test.
-		{6, 3.5, 1, 6, false},
-		{8, 4.5, 1, 8, false},
+		{6, 3, 1, 6, false},
+		{8, 4, 1, 8, false},
 		{9, 5, 2, 8, false},
-		{10, 5.5, 2, 9, false},
-		{20, 10.5, 6, 15, false},
-		{30, 15.5, 10, 21, false},
+		{10, 5, 2, 9, false},
+		{20, 10, 6, 15, false},
+		{30, 15, 10, 21, false},
 	}
 	for _, tt := range tests {
 		in := seq(tt.n)
