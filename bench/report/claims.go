@@ -5,10 +5,12 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
 	"wqfan/bench/result"
+	"wqfan/bench/stat"
 )
 
 // claim is one of the ten of DESIGN.md: what was said on linux-fsdevel in 2021,
@@ -16,30 +18,31 @@ import (
 type claim struct {
 	says  string
 	from  []message
-	run   string // what `wqfan run` measures it with; "" where nothing does
+	run   string // scenarios that it can be measured with
 	judge func(*data) finding
 }
 
 // message is where a claim was made.
-type message struct{ who, id string }
+type message struct{ letter, who, id string }
 
 var (
-	proposal = message{"Gabriel Krisman Bertazi, the proposal", "87lfcne59g.fsf@collabora.com"}
-	answer   = message{"Jan Kara", "20210121114453.GD24063@quack2.suse.cz"}
-	useCases = message{"Darrick J. Wong, two use cases", "20210210000932.GH7190@magnolia"}
-	reply    = message{"Gabriel Krisman Bertazi, the reply", "87tuqj1oyf.fsf@collabora.com"}
+	proposal = message{"R", "Gabriel Krisman Bertazi, the proposal", "87lfcne59g.fsf@collabora.com"}
+	answer   = message{"K", "Jan Kara", "20210121114453.GD24063@quack2.suse.cz"}
+	useCases = message{"W", "Darrick J. Wong, two use cases", "20210210000932.GH7190@magnolia"}
+	reply    = message{"B", "Gabriel Krisman Bertazi, the reply", "87tuqj1oyf.fsf@collabora.com"}
+	messages = []message{proposal, answer, useCases, reply}
 )
 
 var claims = []claim{
-	{"watch_queue submits fast and without allocation, where fanotify allocates", []message{proposal}, "overflow latency", submission},
+	{"watch_queue submits fast and without allocation, where fanotify allocates", []message{proposal}, "overflow latency targets", submission},
 	{"watch_queue's records are too short, and linking them is unsafe: an overrun can erase part of a chain", []message{proposal, reply}, "chain", chains},
-	{"watch_queue needs an overflow mechanism out of band; fanotify has one in band", []message{proposal, reply}, "overflow chain", overflowSignal},
+	{"watch_queue needs an overflow mechanism out of band; fanotify has one in band", []message{proposal, reply}, "chain loss overflow", overflowSignal},
 	{"fsnotify has the visibility semantics (file, mount, filesystem); watch_queue would need them from scratch", []message{proposal, reply, answer}, "scope", visibility},
 	{"CAP_SYS_ADMIN can be dropped for a program that holds the file open", []message{proposal, useCases, reply}, "scope", unprivileged},
 	{"one daemon, a whole filesystem, rich records: that is a simple filesystem-wide pipe", []message{reply}, "overflow latency loss", pipe},
 	{"watch_queue's filters can be extended so that a flood of one kind does not push out another", []message{reply}, "filter", reserves},
 	{"one format can carry several filesystem types: a magic number and a blob", []message{useCases, reply, answer}, "corruption", oneFormat},
-	{"in a flood only the first error matters", nil, "overflow inodes", firstError},
+	{"in a flood only the first error matters", nil, "inodes", firstError},
 	{"it does not matter which of the two carries the daemon's use case", []message{useCases}, "overflow latency", either},
 }
 
@@ -58,11 +61,13 @@ const (
 // finding is what a run says about a claim, and why.
 type finding struct {
 	verdict   verdict
-	condition string // of onlyIf
-	short     string // the numbers in a line; "" where there are none
-	text      string // the numbers with what they stand for
-	figure    string // name of the plot that shows it
-	boots     int    // the fewest that are behind a number
+	condition string   // of onlyIf
+	short     string   // the numbers in a line; "" where there are none
+	text      string   // the numbers with what they stand for
+	table     *table   // more of them; nil where there are none
+	figures   []string // names of the plots that show it
+	groups    []*group // what it rests on: warnings, the command and the number of boots follow from these
+	boots     int      // the fewest that are behind a number
 }
 
 // says is the verdict in words. A few boots are observations, and no sample.
@@ -118,85 +123,156 @@ func timedAt(gs []*group) []*group {
 	return at(gs, places(gs)[0])
 }
 
-// pair is one number for fanotify and one for watch_queue.
-type pair struct {
-	fan, wq     float64
-	base        float64 // fanotify on the kernel base; 0 where that is fan, or was not measured
-	wqArm, unit string
-	where       place
+// contrast is one quantity of fanotify's and of watch_queue's.
+type contrast struct {
+	effect // of watch_queue's group
+	fan    *group
+	hist   string
 }
 
-// costs compares, at each place, what a report costs its context while the
-// queue has room.
-func (d *data) costs() (out []pair) {
-	gs := filter(d.groups[overflow], func(g *group) bool { return slices.Contains(timed, g.mode) && g.p50(reportCost).N > 0 })
-	arm := prototype(gs)
-	for _, p := range places(gs) {
-		here := at(gs, p)
-		if f, w := roomy(yardstick(here, arm)), roomy(ofArm(here, arm)); f != nil && w != nil {
-			c := pair{fan: f.p50(reportCost).Value, wq: w.p50(reportCost).Value, wqArm: arm, unit: f.mode.Unit(), where: f.place}
-			if b := roomy(ofArm(here, mainFan+onKernel+"base")); b != nil && b != f {
-				c.base = b.p50(reportCost).Value
-			}
-			out = append(out, c)
+// against compares the medians of two groups.
+func against(fan, wq *group, hist string) contrast {
+	old, new := fan.medians(hist), wq.medians(hist)
+	return contrast{effect{group: wq, ratio: stat.Ratio(old, new), floor: max(stat.Floor(old), stat.Floor(new))}, fan, hist}
+}
+
+// medians are those of a histogram's boots.
+func (g *group) medians(hist string) (out []stat.Boot) {
+	for i := range g.cells {
+		if h := find(&g.cells[i], hist); h != nil {
+			out = append(out, stat.AtQuantile(h.Data, 0.5))
 		}
 	}
 	return out
 }
 
-// ways compares the medians from the time an error was due until it was read.
-func (d *data) ways() (pair, bool) {
-	gs := timedAt(filter(d.groups[latency], func(g *group) bool { return g.p50(readTime).N > 0 }))
-	arm := prototype(gs)
-	f := yardstick(gs, arm)
-	if len(f) == 0 {
-		return pair{}, false
+// sign is 1 where watch_queue's number is larger, -1 where it is smaller, and 0
+// where the boots do not tell. One boot has neither an interval nor a floor.
+func (c contrast) sign() int {
+	alone := math.IsInf(c.floor, 0)
+	switch {
+	case alone && math.Abs(c.ratio.Value-1) <= noise, !alone && !c.real():
+		return 0
+	case c.ratio.Value < 1:
+		return -1
 	}
-	w := filter(ofArm(gs, arm), func(g *group) bool { return g.point == f[0].point })
-	if len(w) == 0 {
-		return pair{}, false
-	}
-	return pair{fan: f[0].p50(readTime).Value, wq: w[0].p50(readTime).Value, wqArm: arm, unit: f[0].mode.Unit(), where: f[0].place}, true
+	return 1
 }
 
-// worker says how much of the way by fserror's worker is the worker's: the same
-// queue, on the same kernel, is posted to from it and from where the error
-// happens.
-func (d *data) worker() string {
-	gs := timedAt(filter(d.groups[latency], func(g *group) bool { return g.p50(readTime).N > 0 }))
-	late, direct := ofArm(gs, "wq-base-worker"), ofArm(gs, "wq-base")
-	if len(late) == 0 || len(direct) == 0 || late[0].point != direct[0].point {
-		return ""
+// String writes the ratio, with a ~ where it is noise.
+func (c contrast) String() string {
+	if c.sign() == 0 {
+		return "~" + multiple(c.ratio.Value)
 	}
-	fan := yardstick(gs, "wq-base")
-	if len(fan) == 0 {
-		return ""
-	}
-	p50 := func(gs []*group) float64 { return gs[0].p50(readTime).Value }
-	s := fmt.Sprintf("fanotify is told by fserror's worker, which is not the channel's: on the kernel base %s takes %s and wq-base, posted directly, %s; "+
-		"wq-base-worker, the same queue posted from that worker, takes %s.", mainFan, figures3(p50(fan)), figures3(p50(direct)), figures3(p50(late)))
-	if direct[0].cpus == 1 {
-		s += " On one CPU the worker also waits until the injecting thread sleeps."
-	}
-	return s
+	return multiple(c.ratio.Value)
 }
 
-func (p pair) String() string {
-	s := fmt.Sprintf("%s %s", mainFan, figures3(p.fan))
-	if p.base > 0 {
-		s += fmt.Sprintf(" (%s on base)", figures3(p.base))
+// full writes the ratio with its interval, where there is one, and the floor.
+func (c contrast) full() string {
+	if math.IsInf(c.floor, 0) {
+		return c.String()
 	}
-	return fmt.Sprintf("%s, %s %s", s, p.wqArm, figures3(p.wq))
+	return fmt.Sprintf("%v [%s, %s], A/A %s %%", c, multiple(c.ratio.Lo), multiple(c.ratio.Hi), percent(100*c.floor))
+}
+
+func (c contrast) medianOf(g *group) string { return compact(g.p50(c.hist)) }
+
+// cost compares what a report costs its context while the queue has room.
+type cost struct {
+	contrast
+	base  *contrast // with fanotify on the kernel base; nil where that is fan, or was not measured
+	what  string    // is reported
+	epoll bool      // the descriptor of the reader is in an epoll set
 }
 
 // dearer says that the context that hit the error pays more for watch_queue
 // than for fanotify on either kernel.
-func (p pair) dearer() bool {
-	least := p.fan
-	if p.base > 0 {
-		least = min(least, p.base)
+func (c cost) dearer() bool { return c.sign() > 0 || c.base != nil && c.base.sign() > 0 }
+
+func (c cost) String() string {
+	s := c.what
+	if c.epoll {
+		s += ", epoll"
 	}
-	return p.wq > least*(1+noise)
+	return s
+}
+
+// costs compares the costs of a single report and of many in a row, with the
+// reader's descriptor in an epoll set and outside of any.
+func (d *data) costs() (out []cost) {
+	add := func(here []*group, arm, what, hist string, epoll bool, pick func([]*group) *group) {
+		f, w := pick(yardstick(here, arm)), pick(ofArm(here, arm))
+		if f == nil || w == nil || f.p50(hist).N == 0 || w.p50(hist).N == 0 {
+			return
+		}
+		c := cost{contrast: against(f, w, hist), what: what, epoll: epoll}
+		if b := pick(ofArm(here, mainFan+onKernel+"base")); b != nil && b != f && b.p50(hist).N > 0 {
+			x := against(b, w, hist)
+			c.base = &x
+		}
+		out = append(out, c)
+	}
+	first := func(gs []*group) *group {
+		if len(gs) == 0 {
+			return nil
+		}
+		return gs[0]
+	}
+	alone := filter(d.groups[targets], func(g *group) bool { return slices.Contains(timed, g.mode) && g.first().Params.Reader == unread })
+	bursts := filter(d.groups[overflow], func(g *group) bool { return slices.Contains(timed, g.mode) && g.p50(reportCost).N > 0 })
+	for _, p := range places(slices.Concat(alone, bursts)) {
+		here := at(alone, p)
+		arm := prototype(here)
+		add(here, arm, "single", "report", false, first)
+		add(here, arm, "burst", "report-in-burst", false, first)
+		here, arm = at(bursts, p), prototype(bursts)
+		add(here, arm, "single", reportCost, true, func(gs []*group) *group {
+			return first(filter(filled(gs, false), func(g *group) bool { return g.burst == 1 }))
+		})
+		add(here, arm, "burst", reportCost, true, roomy)
+	}
+	return out
+}
+
+// ways compares the medians from the time an error was due until it was read.
+func (d *data) ways() (contrast, bool) {
+	gs := timedAt(filter(d.groups[latency], func(g *group) bool { return g.p50(readTime).N > 0 }))
+	arm := prototype(gs)
+	f := yardstick(gs, arm)
+	if len(f) == 0 {
+		return contrast{}, false
+	}
+	w := filter(ofArm(gs, arm), func(g *group) bool { return g.point == f[0].point })
+	if len(w) == 0 {
+		return contrast{}, false
+	}
+	return against(f[0], w[0], readTime), true
+}
+
+// posted are the groups of one queue, on the same kernel, that is posted to from
+// fserror's worker and from where the error happens, and fanotify's there.
+func (d *data) posted() (fan, late, direct *group) {
+	gs := timedAt(filter(d.groups[latency], func(g *group) bool { return g.p50(readTime).N > 0 }))
+	l, w, f := ofArm(gs, "wq-base-worker"), ofArm(gs, "wq-base"), yardstick(gs, "wq-base")
+	if len(l) == 0 || len(w) == 0 || len(f) == 0 || l[0].point != w[0].point {
+		return nil, nil, nil
+	}
+	return f[0], l[0], w[0]
+}
+
+// worker says how much of the way by fserror's worker is the worker's.
+func (d *data) worker() string {
+	fan, late, direct := d.posted()
+	if fan == nil {
+		return ""
+	}
+	p50 := func(g *group) string { return compact(g.p50(readTime)) }
+	s := fmt.Sprintf("fanotify is told by fserror's worker, which is not the channel's: on the kernel base %s takes %s and wq-base, posted directly, %s; "+
+		"wq-base-worker, the same queue posted from that worker, takes %s.", mainFan, p50(fan), p50(direct), p50(late))
+	if direct.cpus == 1 {
+		s += " On one CPU the worker also waits until the injecting thread sleeps."
+	}
+	return s
 }
 
 func submission(d *data) finding {
@@ -209,37 +285,89 @@ func submission(d *data) finding {
 	default:
 		return notMeasured(d)
 	}
-	var each, dear, cheap []string
+	f := finding{figures: []string{"latency-" + string(way.mode), "effect-" + string(way.mode)}, groups: []*group{way.fan, way.group}}
+	if fan, late, direct := d.posted(); fan != nil {
+		f.groups = append(f.groups, fan, late, direct)
+	}
+	f.table = &table{heads: []string{"where", "report", "reader in an epoll set", "fan>", "fan on base>", "wq>", "÷ fan", "÷ fan on base"}}
+	each := map[string][]string{} // ratios by filesystem
+	dear := map[string][]string{}
+	var fs []string
 	for _, c := range costs {
-		each = append(each, fmt.Sprintf("%s: %v", c.where.fs, c))
+		if !slices.Contains(fs, c.fs) {
+			fs = append(fs, c.fs)
+		}
+		beside := "" // what only another kernel's fanotify shows
+		if c.base != nil && c.base.sign() != c.sign() {
+			beside = fmt.Sprintf(" (%v times fan on base)", c.base)
+		}
+		each[c.fs] = append(each[c.fs], fmt.Sprintf("%v %v%s", c, c.contrast, beside))
 		if c.dearer() {
-			dear = append(dear, c.where.fs)
-		} else {
-			cheap = append(cheap, c.where.fs)
+			where := c.String()
+			if c.sign() <= 0 {
+				where += ", beside fan on base"
+			}
+			dear[c.fs] = append(dear[c.fs], where)
+		}
+		in, base, ratio := "no", "", ""
+		if c.epoll {
+			in = "yes"
+		}
+		f.groups = append(f.groups, c.fan, c.group)
+		if c.base != nil {
+			base, ratio = c.medianOf(c.base.fan), c.base.full()
+			f.groups = append(f.groups, c.base.fan)
+		}
+		f.table.add(c.place.String(), c.what, in, c.medianOf(c.fan), base, c.medianOf(c.group), c.contrast.full(), ratio)
+	}
+	f.table.dropEmpty("fan on base>")
+	f.table.dropEmpty("÷ fan on base")
+	var ratios, where, costly, cheap []string
+	for _, s := range fs {
+		ratios = append(ratios, fmt.Sprintf("on %s %s", s, strings.Join(each[s], ", ")))
+		switch len(dear[s]) {
+		case 0:
+			cheap = append(cheap, s)
+		case len(each[s]):
+			costly, where = append(costly, s), append(where, s)
+		default:
+			where = append(where, fmt.Sprintf("%s (%s)", s, strings.Join(dear[s], "; ")))
 		}
 	}
-	f := finding{
-		short:  fmt.Sprintf("report costs on %s; read after %v (%s)", strings.Join(each, "; on "), way, way.unit),
-		figure: "latency-" + string(way.where.mode),
-		text: fmt.Sprintf("The median report costs the context that hit the error, in %s, on %s. From the moment an error is due until it is read it takes %s with fan and %s with %s on %v. %s",
-			way.unit, strings.Join(each, "; on "), figures3(way.fan), figures3(way.wq), way.wqArm, way.where, d.worker()),
-	}
+	f.short = fmt.Sprintf("a report costs %s, in multiples of fan: %s; read after fan %s, %s %s (%s)", way.arm, strings.Join(ratios, "; "),
+		way.medianOf(way.fan), way.arm, way.medianOf(way.group), way.mode.Unit())
+	f.text = fmt.Sprintf("From the moment an error is due until it is read it takes %s %s with fan and %s with %s on %v, a ratio of %s. %s "+
+		"What a report costs the context that hit the error, in %s, is below: a single one, and one of many in a row, before the queue is full; an epoll set, which Go's runtime has its descriptors in, "+
+		"is called back by each post to watch_queue, and may wake a thread there, where fanotify leaves both to fserror's worker. A ~ is within the noise: the interval holds 1, or two halves of the boots of one channel differ as much (A/A). "+
+		"That watch_queue's post allocates nothing is no figure here: the code shows it, which has no allocation between the report and the ring. "+
+		"On the kernel base, and on XFS, fserror allocates its event for every error all the same.",
+		way.medianOf(way.fan), way.mode.Unit(), way.medianOf(way.group), way.arm, way.place, way.full(), d.worker(), way.mode.Unit())
 	switch {
-	case way.wq >= way.fan:
+	case way.sign() >= 0:
 		f.verdict = fails
-	case len(dear) == 0:
+	case len(where) == 0:
 		f.verdict = holds
 	case len(cheap) > 0:
-		f.verdict, f.condition = onlyIf, fmt.Sprintf("the filesystem is %s; on %s the context that hit the error pays more", strings.Join(cheap, ", "), strings.Join(dear, ", "))
-	default:
+		f.verdict, f.condition = onlyIf, fmt.Sprintf("the filesystem is %s; the context that hit the error pays more on %s", strings.Join(cheap, ", "), strings.Join(where, " and on "))
+	case len(costly) == len(fs):
 		f.verdict, f.condition = onlyIf, "the whole way to the reader counts: the context that hit the error pays more"
+	default:
+		f.verdict, f.condition = onlyIf, fmt.Sprintf("the whole way to the reader counts: the context that hit the error pays more on %s", strings.Join(where, " and on "))
 	}
 	return f
 }
 
+// leftOut says what a finding does without, and what that shows all the same.
+func leftOut(left []result.Cell, shows string) string {
+	if len(left) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" Left out: %s with a live reader whose injector was late. Such a cell proves a loss, and what was said of it, but not that there is none: %s.", plural(uint64(len(left)), "cell", "cells"), shows)
+}
+
 // chains judges by records that take several notes, where some were lost.
 func chains(d *data) finding {
-	gs := filter(d.groups["chain"], func(g *group) bool { return !g.lossless() && g.first().Params.Blob > maxNote })
+	gs, left := onTime(filter(d.groups["chain"], func(g *group) bool { return !g.lossless() && g.first().Params.Blob > maxNote }))
 	mine := filter(gs, func(g *group) bool { return watchQueue(g.arm) })
 	if len(mine) == 0 {
 		return notMeasured(d)
@@ -266,10 +394,21 @@ func chains(d *data) finding {
 	for _, g := range filter(gs, func(g *group) bool { return blob(g) == most && g.first().Params.Reader == unread }) {
 		kept = append(kept, fmt.Sprintf("%s %s", g.arm, g.spread(func(c *result.Cell) uint64 { return c.Reader.Whole })))
 	}
-	f := finding{short: strings.Join(parts, "; "), text: fmt.Sprintf("With records of up to %s bytes against a queue that overflows: %s.", count(uint64(most)), strings.Join(parts, "; "))}
+	f := finding{groups: gs, short: strings.Join(parts, "; "), text: fmt.Sprintf("With records of up to %s bytes against a queue that overflows: %s.", count(uint64(most)), strings.Join(parts, "; "))}
 	if len(kept) > 0 {
 		f.text += fmt.Sprintf(" The price is room: of records of %s bytes a queue of %v, unread, keeps whole: %s.", count(uint64(most)), gs[0].queue, strings.Join(kept, ", "))
 	}
+	var torn []string
+	for _, a := range armsOf(mine) {
+		var broken, records uint64
+		for i := range left {
+			if c := &left[i]; clean(c.Arm) == a {
+				broken, records = broken+c.Reader.Broken+c.Reader.Fragments, records+c.Reader.Whole
+			}
+		}
+		torn = append(torn, fmt.Sprintf("%s gave %s whole there and %s in part", a, count(records), count(broken)))
+	}
+	f.text += leftOut(left, strings.Join(torn, "; "))
 	switch {
 	case len(whole) == 0:
 		f.verdict = holds
@@ -307,7 +446,7 @@ func visibility(d *data) finding {
 		return notMeasured(d)
 	}
 	own := all[0].first()
-	f := finding{short: fmt.Sprintf("of %s errors of %d files, those of its own: %s", count(all[0].burst), own.Params.Targets, tally(got)),
+	f := finding{groups: all, short: fmt.Sprintf("of %s errors of %d files, those of its own: %s", count(all[0].burst), own.Params.Targets, tally(got)),
 		text: fmt.Sprintf("Of %s errors of %d files a reader that watches one of them was told of the %s of its own and of no other: %s. "+
 			"Both roads watch a file and a whole filesystem here. For errors neither watches a mount, which FAN_FS_ERROR refuses, nor a subtree. How much code a scope takes is no measurement.",
 			count(all[0].burst), own.Params.Targets, count(own.Account.Injected), tally(got))}
@@ -315,7 +454,7 @@ func visibility(d *data) finding {
 		f.verdict = holds
 		return f
 	}
-	f.verdict, f.condition = onlyIf, "other events than errors count: for errors both watch a file and a filesystem, and neither a mount or a subtree"
+	f.verdict, f.condition = onlyIf, "other events than errors count: for errors both watch a file and a filesystem, and neither a mount nor a subtree"
 	return f
 }
 
@@ -324,7 +463,7 @@ func unprivileged(d *data) finding {
 	if len(all) == 0 {
 		return notMeasured(d)
 	}
-	f := finding{verdict: holds, short: "without privileges: " + tally(got),
+	f := finding{groups: all, verdict: holds, short: "without privileges: " + tally(got),
 		text: fmt.Sprintf("A reader without any capability holds one of %d files open and watches it. Of its %s errors it was given: %s.",
 			all[0].first().Params.Targets, count(all[0].first().Account.Injected), tally(got))}
 	switch {
@@ -349,7 +488,7 @@ func reserves(d *data) finding {
 	for _, g := range gs {
 		parts = append(parts, fmt.Sprintf("%s, %s: %s of %s", g.arm, g.point, g.spread(detailed), count(g.burst)))
 	}
-	f := finding{verdict: holds, short: strings.Join(parts, "; "),
+	f := finding{groups: gs, verdict: holds, short: strings.Join(parts, "; "),
 		text: fmt.Sprintf("After %s errors of another class that nobody reads, this many of those that matter came in detail: %s. "+
 			"keep=class filters the others out before they are queued; keep=reserve keeps places of the queue for the class.", count(gs[0].first().Params.Noise), strings.Join(parts, "; "))}
 	if !slices.ContainsFunc(with, (*group).lossless) {
@@ -359,15 +498,29 @@ func reserves(d *data) finding {
 }
 
 func overflowSignal(d *data) finding {
-	lossy := filter(slices.Concat(d.groups[overflow], d.groups["chain"], d.groups[loss]), func(g *group) bool { return !g.lossless() && !baseline(g.arm) })
+	all := filter(slices.Concat(d.groups[overflow], d.groups["chain"], d.groups[loss]), func(g *group) bool { return !g.lossless() && !baseline(g.arm) })
+	lossy, left := onTime(all)
 	mine := filter(lossy, func(g *group) bool { return watchQueue(g.arm) })
 	if len(mine) == 0 {
 		return notMeasured(d)
 	}
-	var parts, elsewhere, mute []string
+	var parts, elsewhere, mute, late []string
 	var silent uint64 // of watch_queue's
-	for _, a := range armsOf(lossy) {
-		t := tallyLoss(ofArm(lossy, a))
+	for _, a := range armsOf(all) {
+		t, with := tallyLoss(ofArm(lossy, a)), tallyLoss(ofArm(all, a))
+		if with.lost > t.lost {
+			there := fmt.Sprintf("%s lost %s there, %s silently", a, count(with.lost-t.lost), count(with.silent-t.silent))
+			if n := with.elsewhere - t.elsewhere; n > 0 {
+				there += fmt.Sprintf(", and %s told of elsewhere", count(n))
+			}
+			late = append(late, there)
+			if t.elsewhere == 0 && with.elsewhere > 0 {
+				elsewhere = append(elsewhere, fmt.Sprintf("%s %s of %s with those of a late injector", a, count(with.elsewhere), count(with.lost)))
+			}
+		}
+		if t.lost == 0 {
+			continue
+		}
 		how := "uncounted"
 		if t.exact {
 			how = "counted"
@@ -386,10 +539,11 @@ func overflowSignal(d *data) finding {
 	}
 	f := finding{
 		verdict: fails,
-		short:   "each channel told of every loss in its own stream, none was silent",
-		text: "Over all overflowing cells: " + strings.Join(parts, "; ") + ". Both channels say in the stream itself that something was lost. " +
+		groups:  lossy,
+		short:   "each of fanotify's and watch_queue's channels told of every loss in its own stream, none was silent",
+		text: "Over all overflowing cells on time: " + strings.Join(parts, "; ") + ". Both channels say in the stream itself that something was lost. " +
 			"A loss is silent if it came after the last such record was read.",
-		figure: fateName(places(mine)[0], false),
+		figures: []string{fateName(places(mine)[0], false), "timeline-" + places(mine)[0].slug()},
 	}
 	if len(mute) > 0 {
 		f.short = "lost silently: " + strings.Join(mute, ", ")
@@ -397,6 +551,10 @@ func overflowSignal(d *data) finding {
 	if len(elsewhere) > 0 {
 		f.short += "; told elsewhere than where they are missing: " + strings.Join(elsewhere, ", ")
 		f.text += " Told elsewhere: fanotify has one record for several bouts of drops, where the first was; the wq prototype tells of a loss at once, ahead of older records."
+	}
+	f.text += leftOut(left, strings.Join(late, "; "))
+	if other := d.mute(baseline); other != "" {
+		f.text += " The claim is not about the baselines, which lost errors silently: " + other + "."
 	}
 	if silent > 0 {
 		f.verdict, f.condition = onlyIf, "the queue is the one that lost errors silently"
@@ -420,7 +578,7 @@ func tallyLoss(gs []*group) lossTally {
 			t.silent += c.Account.Silent
 			t.elsewhere += c.Reader.Elsewhere
 			t.records += c.Reader.LossEvents
-			t.exact = t.exact && c.Reader.LossExact
+			t.exact = t.exact && (c.Reader.LossEvents == 0 || c.Reader.LossExact)
 		}
 	}
 	return t
@@ -433,36 +591,66 @@ func pipe(d *data) finding {
 	if len(lat) == 0 {
 		return notMeasured(d)
 	}
-	if !slices.ContainsFunc(lat, func(g *group) bool { return !g.inDetail() }) {
-		bursts := filled(ofArm(d.groups[overflow], arm), false)
-		var most, least string // what fits, and what does not
-		if len(bursts) > 0 {
-			series := ofQueue(at(bursts, bursts[0].place), bursts[0].queue)
-			most = upTo(series, (*group).lossless, func(g *group) string { return count(g.burst) })
-			if i := slices.IndexFunc(series, func(g *group) bool { return !g.lossless() }); i >= 0 {
-				least = count(series[i].burst)
-			}
-		}
-		rates := timedAt(swept(ofArm(d.groups[loss], arm)))
-		f := finding{verdict: holds, figure: "kept", text: fmt.Sprintf("One reader of %s watched whole filesystems. Of single errors at a pace, over %s, it was told of each one in detail, with the inode.",
-			arm, plural(uint64(len(lat)), "cell", "cells"))}
-		f.short = "every single error in detail"
-		if most != "" && !strings.HasPrefix(most, "≥") {
+	if slices.ContainsFunc(lat, func(g *group) bool { return !g.inDetail() }) {
+		return finding{verdict: fails, groups: lat, short: "single errors at a pace were lost", text: fmt.Sprintf("%s lost errors that came one at a time.", arm)}
+	}
+	f := finding{verdict: holds, groups: slices.Clone(lat), short: "every single error in detail",
+		text: fmt.Sprintf("One reader of %s watched whole filesystems. Of single errors at a pace, over %s, it was told of each one in detail, with the inode.", arm, plural(uint64(len(lat)), "cell", "cells"))}
+	if bursts := filled(ofArm(d.groups[overflow], arm), false); len(bursts) > 0 {
+		f.figures = append(f.figures, "kept")
+		series := ofQueue(at(bursts, bursts[0].place), bursts[0].queue)
+		f.groups = append(f.groups, series...)
+		if i := slices.IndexFunc(series, func(g *group) bool { return !g.lossless() }); i >= 0 {
+			most, least := upTo(series, (*group).lossless, func(g *group) string { return count(g.burst) }), count(series[i].burst)
 			f.verdict, f.condition = onlyIf, fmt.Sprintf("bursts that nobody reads fit the ring: of those tried %s did, %s did not", most, least)
 			f.short += fmt.Sprintf("; the longest burst that fits is between %s and %s", most, least)
 			f.text += fmt.Sprintf(" Unread, its ring of %v took a burst of %s, and not one of %s.", bursts[0].queue, most, least)
 		}
-		if len(rates) > 0 {
-			top := rateUpTo(rates, (*group).lossless)
-			f.short += fmt.Sprintf("; up to %s/s read live", top)
-			f.text += fmt.Sprintf(" Read live on %v it lost nothing up to %s errors per second of guest time.", rates[0].place, top)
-		}
-		return f
 	}
-	return finding{verdict: fails, short: "single errors at a pace were lost", text: fmt.Sprintf("%s lost errors that came one at a time.", arm), figure: "kept"}
+	if rates := timedAt(swept(ofArm(d.groups[loss], arm))); len(rates) > 0 {
+		f.figures = append(f.figures, "load-"+string(rates[0].mode))
+		f.groups = append(f.groups, rates...)
+		top := keepsUp(rates)
+		f.short += "; read live no loss " + top
+		f.text += fmt.Sprintf(" Read live on %v, in errors per second of guest time: no loss %s.", rates[0].place, top)
+	}
+	return f
+}
+
+// keepsUp says up to which rate nothing is lost, and what is not known of it.
+func keepsUp(series []*group) string {
+	top := "up to " + rateUpTo(series, (*group).lossless) + "/s"
+	last, open := lastRate(series, (*group).lossless)
+	if last == nil {
+		return top
+	}
+	if open {
+		top = "up to " + figures3(last.asked()) + "/s and perhaps beyond, where the injector was late or fell short"
+	}
+	if i := slices.IndexFunc(series, func(g *group) bool { return !g.lossless() }); i >= 0 {
+		top += fmt.Sprintf(", a loss at %s/s", figures3(series[i].asked()))
+	}
+	var late []string
+	for _, g := range series {
+		if g.asked() < last.asked() && g.late() {
+			late = append(late, figures3(g.asked())+"/s")
+		}
+	}
+	if len(late) > 0 {
+		top += fmt.Sprintf("; below that the injector was late at %s, where nothing was lost either", strings.Join(late, ", "))
+	}
+	return top
 }
 
 func oneFormat(d *data) finding {
+	f := formats(d)
+	if f.verdict != unknown {
+		f.groups = d.groups[corruption]
+	}
+	return f
+}
+
+func formats(d *data) finding {
 	gs := d.groups[corruption]
 	generic, named, blob := map[string][]string{}, map[string][]string{}, map[string][]string{} // filesystems by arm
 	for _, g := range gs {
@@ -528,21 +716,27 @@ func firstError(d *data) finding {
 	order := func(a, b *group) int {
 		return cmp.Or(cmp.Compare(b.share(coalesced), a.share(coalesced)), cmp.Compare(b.burst, a.burst), a.place.compare(b.place), strings.Compare(a.point, b.point))
 	}
-	f := finding{figure: "kept"}
+	f := finding{}
 	several := filter(gs, func(g *group) bool {
 		p := g.first().Params
 		return p.Targets > 1 && p.Scope == "inode" && g.share(coalesced) > 50
 	})
 	if len(several) > 0 {
 		g := slices.MinFunc(several, order)
+		f.groups = []*group{g}
 		files := g.first().Params.Targets
 		f.short = fmt.Sprintf("of %s errors of %d files %s came in detail", count(g.burst), files, g.spread(detailed))
 		f.text = fmt.Sprintf("fan was told of %s errors of %d different files on %v (%s). %s came in detail, %s only as part of a count: their files are not named.",
 			count(g.burst), files, g.place, g.point, g.spread(detailed), g.spread(coalesced))
 		f.verdict = fails
+		if len(d.groups[overflow]) > 0 {
+			f.text += " The plot is of errors of one object."
+			f.figures = []string{"kept"}
+		}
 		return f
 	}
 	g := slices.MinFunc(gs, order)
+	f.groups, f.figures = []*group{g}, []string{"kept"}
 	f.verdict = unknown
 	f.short = fmt.Sprintf("of %s errors of one object fan kept %s in detail, %s by count; errors of several were not measured", count(g.burst), g.spread(detailed), g.spread(coalesced))
 	f.text = fmt.Sprintf("Of a burst of %s errors on %v fan kept %s in detail: one record for each of fserror's workers that ran, with the first error of each. %s are known by count, which is exact as long as the group is not full.",
@@ -551,10 +745,9 @@ func firstError(d *data) finding {
 }
 
 func either(d *data) finding {
-	way, ok := d.ways()
 	gs := filled(d.groups[overflow], false)
 	arm := prototype(gs)
-	if !ok || arm == "" {
+	if arm == "" {
 		return notMeasured(d)
 	}
 	gs = at(gs, ofArm(gs, arm)[0].place)
@@ -575,26 +768,43 @@ func either(d *data) finding {
 	lost := func(g *group) float64 { return g.share(lostTold) + g.share(lostMute) }
 	out := finding{
 		verdict: holds,
+		groups:  []*group{f, w},
 		short:   fmt.Sprintf("burst of %s: fan %s in detail, %s %% lost; %s %s in detail, %s %% lost", count(f.burst), f.spread(detailed), percent(lost(f)), arm, w.spread(detailed), percent(lost(w))),
-		text: fmt.Sprintf("Of a burst of %s errors that nobody reads fan keeps %s in detail and %s by count, and loses %s %%; %s keeps %s in detail and loses %s %%. "+
-			"A single error is read after %s %s with fan and %s with %s.",
-			count(f.burst), f.spread(detailed), f.spread(coalesced), percent(lost(f)), arm, w.spread(detailed), percent(lost(w)), figures3(way.fan), way.unit, figures3(way.wq), arm),
-		figure: fateName(f.place, false),
+		text: fmt.Sprintf("Of a burst of %s errors that nobody reads fan keeps %s in detail and %s by count, and loses %s %%; %s keeps %s in detail and loses %s %%.",
+			count(f.burst), f.spread(detailed), f.spread(coalesced), percent(lost(f)), arm, w.spread(detailed), percent(lost(w))),
+		figures: []string{fateName(f.place, false)},
 	}
 	alike := func(f *group) bool { return f.spread(detailed) == w.spread(detailed) && lost(f) == lost(w) }
-	slower := differ(way.fan, way.wq)
 	fine := filter(ofArm(gs, "fan-detail"), func(g *group) bool { return g.burst == f.burst && g.queue == queuesOf(ofArm(gs, "fan-detail"))[0] })
 	if len(fine) > 0 {
 		g := fine[0]
+		out.groups = append(out.groups, g)
 		out.short += fmt.Sprintf("; fan-detail %s in detail, %s %% lost", g.spread(detailed), percent(lost(g)))
 		out.text += fmt.Sprintf(" fan-detail, which does not merge, keeps %s of that burst in detail and loses %s %%.", g.spread(detailed), percent(lost(g)))
 	}
+	var time string // what is to say of it
+	way, timed := d.ways()
 	switch {
-	case alike(f) && !slower:
+	case timed:
+		out.groups = append(out.groups, way.fan, way.group)
+		out.figures = append(out.figures, "latency-"+string(way.mode))
+		out.text += fmt.Sprintf(" A single error is read after %s %s with fan and %s with %s, a ratio of %s.", way.medianOf(way.fan), way.mode.Unit(), way.medianOf(way.group), way.arm, way.full())
+		if way.sign() != 0 {
+			time = "the time to the reader still differs, by fserror's worker"
+		}
+	case len(d.groups[latency]) > 0:
+		time = "this is the half about loss: emulated CPUs say nothing of the time to the reader"
+	default:
+		time = "this is the half about loss: no cell of this run is about the time to the reader"
+	}
+	switch {
+	case alike(f) && time == "":
+	case alike(f):
+		out.verdict, out.condition = onlyIf, "only what is kept counts; "+time
 	case len(fine) > 0 && alike(fine[0]):
 		out.verdict, out.condition = onlyIf, "both merge, or neither does: what is kept is the policy's doing, not the channel's"
-		if slower {
-			out.condition += "; the time to the reader still differs, by fserror's worker"
+		if time != "" {
+			out.condition += "; " + time
 		}
 	default:
 		out.verdict = fails
@@ -603,21 +813,16 @@ func either(d *data) finding {
 }
 
 // noise is what two boots of one kernel may differ by in a mode whose times
-// mean something: medians agreed within 0.5 % in the calibration of icount.
+// mean something, for a run of one boot: medians agreed within 0.5 % in the
+// calibration of icount.
 const noise = 0.01
-
-func differ(a, b float64) bool { return a > b*(1+noise) || b > a*(1+noise) }
 
 // findings judges all claims.
 func findings(d *data) []finding {
 	out := make([]finding, len(claims))
 	for i, c := range claims {
-		var gs []*group
-		for _, s := range strings.Fields(c.run) {
-			gs = append(gs, d.groups[s]...)
-		}
 		out[i] = c.judge(d)
-		out[i].boots, _ = boots(gs)
+		out[i].boots, _ = boots(out[i].groups)
 	}
 	return out
 }
@@ -628,25 +833,12 @@ func (d *doc) answers() {
 	d.para("In January and February 2021 linux-fsdevel weighed fanotify against watch_queue for filesystem errors, by argument. Verdicts are computed from this run's data.")
 	t := &table{heads: []string{"", "claim", "verdict", "measured", "warnings"}}
 	for i, f := range d.findings {
-		t.add(fmt.Sprintf("[%d](#claim-%d)", i+1, i+1), claims[i].says, "**"+f.says()+"**", cmp.Or(f.short, "–"), d.marks(i, f))
+		t.add(fmt.Sprintf("[%d](#claim-%d)", i+1, i+1), claims[i].says, "**"+f.says()+"**", cmp.Or(f.short, "–"), d.mark(f.groups...))
 	}
 	d.table(t)
 }
 
-// marks returns the footnote marks of the scenarios that a finding about a claim
-// comes from.
-func (d *data) marks(claim int, f finding) string {
-	if f.verdict == unknown || f.verdict == noneHere {
-		return ""
-	}
-	var gs []*group
-	for _, scenario := range strings.Fields(claims[claim].run) {
-		gs = append(gs, d.groups[scenario]...)
-	}
-	return d.mark(gs...)
-}
-
-// oneByOne gives each claim its source, its numbers, its plot and its command.
+// oneByOne gives each claim its source, its numbers, its plots and its command.
 func (d *doc) oneByOne() {
 	d.para("## Claim by claim")
 	for i, f := range d.findings {
@@ -654,11 +846,82 @@ func (d *doc) oneByOne() {
 		d.para("### Claim %d", i+1)
 		d.para("> %s\n>\n> %s", c.says, sources(c.from))
 		d.para("**%s.** %s", upperFirst(f.says()), f.text)
-		d.embed(f.figure)
-		if c.run != "" {
-			d.para("Measured by `wqfan run %s`.", c.run)
+		if f.table != nil {
+			d.table(f.table)
+		}
+		d.plots(f)
+		if len(f.groups) > 0 {
+			d.para("Measured by `%s`.", d.rerun(f.groups))
+		} else {
+			flag := ""
+			if f.verdict == noneHere {
+				flag = "--icount "
+			}
+			d.para("`wqfan run %s%s` measures it.", flag, c.run)
 		}
 	}
+}
+
+// plots shows the plots of a finding, points at those that were shown already, or
+// says why there is none.
+func (d *doc) plots(f finding) {
+	var links []string
+	for _, name := range f.figures {
+		switch p := d.figs[name]; {
+		case p == nil:
+		case slices.Contains(d.shown, name):
+			links = append(links, p.link())
+		default:
+			d.embed(name)
+			return
+		}
+	}
+	switch {
+	case len(links) > 0:
+		d.para("Plot: %s.", strings.Join(links, "; "))
+	case len(f.groups) == 0:
+		d.para("No plot: there is nothing to show.")
+	default:
+		var tables []string
+		for _, g := range f.groups {
+			if g.first().Scenario == corruption {
+				d.para("No plot: what was read is words, under [real corruption](#real-corruption).")
+				return
+			}
+			if s := section(g); !slices.Contains(tables, s) {
+				tables = append(tables, s)
+			}
+		}
+		d.para("No plot: the numbers are few, above and in the table of %s.", strings.Join(tables, " and "))
+	}
+}
+
+// section links the table of a scenario that has no section of its own.
+func section(g *group) string {
+	s := g.first().Scenario
+	return fmt.Sprintf("[%s](#%s-mode-%s)", oneLine(s), slug(s), g.mode)
+}
+
+// rerun is the command that measures groups anew: that of the run, for their
+// scenarios alone.
+func (d *data) rerun(gs []*group) string {
+	var names, words []string
+	for _, g := range gs {
+		names = append(names, g.first().Scenario)
+	}
+	slices.Sort(names)
+	other := func(w string) bool { // a scenario, as far as a report knows them
+		return d.groups[w] != nil || slices.ContainsFunc(claims, func(c claim) bool { return slices.Contains(strings.Fields(c.run), w) })
+	}
+	for _, w := range d.run.Command {
+		if !other(w) {
+			words = append(words, w)
+		}
+	}
+	if len(words) == 0 {
+		words = []string{"run"}
+	}
+	return commandLine(append(words, slices.Compact(names)...))
 }
 
 // sources links the messages that a claim comes from.

@@ -150,15 +150,47 @@ func TestVerdictsOfScenarios(t *testing.T) {
 	}
 }
 
-// A run of emulated CPUs alone says nothing about speed.
+// A run of emulated CPUs alone says nothing about speed, and answers the half of
+// claim 10 that is about loss.
 func TestVerdictWithoutTime(t *testing.T) {
 	two := resulttest.Boot(2)
-	run, err := result.Load(record(t, []result.Boot{two}, cellsOf(t, two), nil))
+	alike := modify(cellsOf(t, two), func(c *result.Cell) {
+		c.Account = fserr.Account{Injected: c.Account.Injected, Detailed: c.Account.Injected}
+	})
+	run, err := result.Load(record(t, []result.Boot{two}, alike, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f := findings(newData(run))[0]; f.verdict != noneHere {
+	fs := findings(newData(run))
+	if f := fs[0]; f.verdict != noneHere {
 		t.Errorf("claim 1 %s: %s", f.says(), f.text)
+	}
+	if f := fs[9]; f.verdict != onlyIf || !strings.Contains(f.says(), "the half about loss") {
+		t.Errorf("claim 10 %s: %s", f.says(), f.text)
+	}
+}
+
+// The command of a claim and its warnings are those of the cells that it rests on.
+func TestRestsOn(t *testing.T) {
+	one := resulttest.Boot(1)
+	run, err := result.Load(record(t, []result.Boot{one}, modify(cellsOf(t, one), func(c *result.Cell) {
+		if c.Scenario == latency {
+			c.Warnings = []string{"of the latency"}
+		}
+	}), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newData(run)
+	f := findings(d)[2]
+	if got, want := d.rerun(f.groups), "wqfan run loss overflow"; got != want {
+		t.Errorf("claim 3: %s, want %s", got, want)
+	}
+	d.mark(f.groups...)
+	for _, n := range d.notes {
+		if strings.Contains(n.String(), "latency") {
+			t.Errorf("claim 3 has the warning %q", n)
+		}
 	}
 }
 

@@ -283,8 +283,12 @@ type data struct {
 	where  string     // directory of the run below the repository; "" elsewhere
 }
 
-// footnote is warnings that differ in nothing but their numbers.
-type footnote struct{ all []string }
+// footnote is warnings that differ in nothing but their numbers, or, where it has
+// a head, what that is said of.
+type footnote struct {
+	head string
+	all  []string
+}
 
 // number is a number in a warning.
 var number = regexp.MustCompile(`[0-9][0-9,]*(\.[0-9]+)?`)
@@ -292,6 +296,9 @@ var number = regexp.MustCompile(`[0-9][0-9,]*(\.[0-9]+)?`)
 // String writes what the warnings have in common, and from where to where their
 // numbers go.
 func (f footnote) String() string {
+	if f.head != "" {
+		return f.head + ": " + strings.Join(f.all, "; ")
+	}
 	var lo, hi []string
 	value := func(s string) float64 {
 		v, _ := strconv.ParseFloat(strings.ReplaceAll(s, ",", ""), 64)
@@ -379,14 +386,28 @@ func (d *data) note(warnings ...string) string {
 	var marks []int
 	for _, w := range warnings {
 		kind := func(s string) string { return number.ReplaceAllString(s, "#") }
-		i := slices.IndexFunc(d.notes, func(f footnote) bool { return kind(f.all[0]) == kind(w) })
-		if i < 0 {
-			i = len(d.notes)
-			d.notes = append(d.notes, footnote{})
-		}
-		d.notes[i].all = append(d.notes[i].all, w)
-		marks = append(marks, i+1)
+		marks = append(marks, d.footnote(func(f footnote) bool { return f.head == "" && kind(f.all[0]) == kind(w) }, footnote{all: []string{w}}))
 	}
+	return markAll(marks)
+}
+
+// footnote adds to the first footnote of a kind, or makes it, and returns its number.
+func (d *data) footnote(like func(footnote) bool, f footnote) int {
+	i := slices.IndexFunc(d.notes, like)
+	if i < 0 {
+		d.notes = append(d.notes, f)
+		return len(d.notes)
+	}
+	for _, w := range f.all {
+		if !slices.Contains(d.notes[i].all, w) {
+			d.notes[i].all = append(d.notes[i].all, w)
+		}
+	}
+	return i + 1
+}
+
+// markAll writes numbers of footnotes, in order.
+func markAll(marks []int) string {
 	slices.Sort(marks)
 	var out []string
 	for _, m := range slices.Compact(marks) {

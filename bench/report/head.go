@@ -5,7 +5,11 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"path"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"wqfan/bench/result"
@@ -39,13 +43,36 @@ func status(d *data) string {
 			silent += c.Account.Silent
 		}
 	}
+	by := ""
+	if silent > 0 {
+		by = " (" + d.mute(func(string) bool { return true }) + ")"
+	}
 	switch {
 	case len(d.broken) > 0:
 		s += fmt.Sprintf(" The account does not close in %s.", plural(uint64(len(d.broken)), "cell", "cells"))
 	case injected > 0:
-		s += fmt.Sprintf(" Of %s errors none is unexplained; lost silently: %s.", count(injected), count(silent))
+		s += fmt.Sprintf(" Of %s errors none is unexplained; lost silently: %s%s.", count(injected), count(silent), by)
 	}
 	return s
+}
+
+// mute says how many errors the arms that are asked for lost silently.
+func (d *data) mute(of func(arm string) bool) string {
+	lost := map[string]uint64{}
+	for _, gs := range d.groups {
+		for _, g := range gs {
+			for i := range g.cells {
+				if n := g.cells[i].Account.Silent; n > 0 && of(g.arm) {
+					lost[g.arm] += n
+				}
+			}
+		}
+	}
+	var out []string
+	for _, a := range slices.SortedFunc(maps.Keys(lost), compareArms) {
+		out = append(out, a+" "+count(lost[a]))
+	}
+	return strings.Join(out, ", ")
 }
 
 // kernels names what was booted.
@@ -137,6 +164,9 @@ func (d *doc) setup() {
 	}
 	add("host", strings.Join(host, ", "))
 	add("KVM", h.KVM)
+	for _, x := range calibration(d.data) {
+		fmt.Fprintf(d, "- %s: %s\n", x[0], oneLine(x[1]))
+	}
 	if h.Go != "" || h.Revision != "" {
 		add("wqfan", cmp.Or(hash(h.Revision), "unknown revision")+", "+h.Go)
 	}
@@ -147,6 +177,83 @@ func (d *doc) setup() {
 		add("channel `"+a+"`", styleOf(a).about)
 	}
 	d.WriteByte('\n')
+}
+
+// calibration returns what the clock and an empty read cost in the boots of each
+// mode, and in what environment: a name and a line for each. Each boot's own is in
+// run.json.
+func calibration(d *data) (out [][2]string) {
+	for _, m := range modes {
+		var clock [4][]float64
+		var boots []result.Boot
+		for _, b := range d.run.Boots {
+			if b.Mode != m {
+				continue
+			}
+			boots = append(boots, b)
+			for i, v := range []int64{b.Clock.ReadP50, b.Clock.Resolution, b.Clock.EmptyFan, b.Clock.EmptyWQ} {
+				if v >= 0 {
+					clock[i] = append(clock[i], float64(v))
+				}
+			}
+		}
+		if len(boots) == 0 {
+			continue
+		}
+		out = append(out, [2]string{"clock", fmt.Sprintf("mode %s, over %s: to read it takes %s %s, its steps are %s; read(2) of an empty fanotify group takes %s, of an empty watch queue %s",
+			m, plural(uint64(len(boots)), "boot", "boots"), fromTo(clock[0]), m.Unit(), fromTo(clock[1]), fromTo(clock[2]), fromTo(clock[3]))})
+		out = append(out, [2]string{"guests", environment(boots, func(b result.Boot) result.Environment { return b.Guest })})
+		if m != result.Native {
+			out = append(out, [2]string{"hosts", environment(boots, func(b result.Boot) result.Environment { return b.Host })})
+		}
+	}
+	return out
+}
+
+// environment writes what the boots say of a machine. What none of them tells is
+// said, too: it is not known.
+func environment(boots []result.Boot, of func(result.Boot) result.Environment) string {
+	all := func(text func(result.Environment) string) string {
+		var out []string
+		for _, b := range boots {
+			if s := text(of(b)); s != "" && !slices.Contains(out, s) {
+				out = append(out, s)
+			}
+		}
+		slices.Sort(out)
+		return strings.Join(out, ", ")
+	}
+	var load, steal []float64
+	for _, b := range boots {
+		load, steal = append(load, of(b).Load), append(steal, of(b).Steal)
+	}
+	return fmt.Sprintf("clocksource %s; governor %s; pinned to CPUs: %s; load %s; stolen in a boot: %s s; mitigations: %s",
+		cmp.Or(all(func(e result.Environment) string { return e.Clocksource }), "not told"),
+		cmp.Or(all(func(e result.Environment) string { return e.Governor }), "not told"),
+		cmp.Or(all(func(e result.Environment) string { return e.Pinned }), "none"),
+		fromTo(load), fromTo(steal),
+		cmp.Or(all(func(e result.Environment) string { return strings.Join(e.Mitigations, "; ") }), "none told"))
+}
+
+// fromTo writes the smallest and the largest of some numbers.
+func fromTo(xs []float64) string {
+	if len(xs) == 0 {
+		return "not measured"
+	}
+	lo, hi := exact(slices.Min(xs)), exact(slices.Max(xs))
+	if lo == hi {
+		return lo
+	}
+	return lo + " to " + hi
+}
+
+// exact writes a number with all its figures.
+func exact(v float64) string {
+	whole, part, _ := strings.Cut(strconv.FormatFloat(v, 'f', -1, 64), ".")
+	if part != "" {
+		part = "." + part
+	}
+	return thousands(whole) + part
 }
 
 // shorten keeps the essentials to a line or two; run.json has all of it.
@@ -177,25 +284,50 @@ type command struct{ line, makes string }
 // commands returns how to measure anew, and how to make tables and plots from
 // the record.
 func commands(d *data) []command {
+	dir := cmp.Or(d.where, "DIR")
 	out := []command{
-		{"wqfan report .", "this report, offline, from " + result.RunFile + " and hdr/"},
-		{"benchstat -col /arm " + result.BenchFile, "the channels side by side"},
+		{"wqfan report " + dir, "this report, offline, from " + result.RunFile + " and hdr/"},
+		{"benchstat -col /arm " + path.Join(dir, result.BenchFile), "the channels side by side"},
 	}
 	if len(d.run.Command) == 0 {
 		return out
 	}
-	var words []string
-	for _, w := range d.run.Command {
+	return slices.Insert(out, 0, command{commandLine(d.run.Command), "measure anew"})
+}
+
+// commandLine writes a command of wqfan for a shell.
+func commandLine(words []string) string {
+	line := "wqfan"
+	for _, w := range words {
 		if w == "" || strings.ContainsAny(w, " \t\n\"'`$\\|&;<>()*?#~") {
 			w = "'" + strings.ReplaceAll(clean(w), "'", `'\''`) + "'"
 		}
-		words = append(words, w)
+		line += " " + w
 	}
-	return slices.Insert(out, 0, command{"wqfan " + strings.Join(words, " "), "measure anew"})
+	return line
+}
+
+// directory is where a run's directory is below the repository, as far as its
+// path tells: reports/NAME. "" is anywhere else.
+func directory(dir string) string {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return ""
+	}
+	parts := strings.Split(filepath.ToSlash(abs), "/")
+	for i := len(parts) - 2; i >= max(0, len(parts)-3); i-- {
+		if parts[i] == "reports" {
+			return path.Join(parts[i:]...)
+		}
+	}
+	return ""
 }
 
 func (d *doc) again() {
 	d.para("## Again")
+	if d.where == "" {
+		d.para("DIR is the directory of this run.")
+	}
 	d.WriteString("```\n")
 	for _, c := range commands(d.data) {
 		fmt.Fprintf(d, "%-31s # %s\n", c.line, c.makes)

@@ -37,8 +37,7 @@ pre { background: #f4f4f4; padding: .7rem; overflow-x: auto }
 `
 
 var (
-	picture   = regexp.MustCompile(`<p><img src="` + plotDir + `/([A-Za-z0-9_-]+)\.png" alt="([^"]*)"></p>`)
-	link      = regexp.MustCompile(`<a href="` + plotDir + `/([A-Za-z0-9_-]+)\.png">([^<]*)</a>`)
+	shown     = regexp.MustCompile(`<p><img src="` + plotDir + `/([A-Za-z0-9_-]+)\.png" alt="([^"]*)"></p>|<a href="` + plotDir + `/([A-Za-z0-9_-]+)\.png">([^<]*)</a>`)
 	svgProlog = regexp.MustCompile(`(?s)^.*?(<svg )`)
 	svgSize   = regexp.MustCompile(`<svg width="([0-9.]+)pt" height="([0-9.]+)pt"`)
 )
@@ -51,15 +50,18 @@ func page(md string, svgs map[string][]byte) ([]byte, error) {
 	if err := m.Convert([]byte(md), &body); err != nil {
 		return nil, fmt.Errorf("make a page of %s: %w", File, err)
 	}
-	inside := body.Bytes()
-	for _, where := range []*regexp.Regexp{picture, link} {
-		inside = where.ReplaceAllFunc(inside, func(old []byte) []byte {
-			part := where.FindSubmatch(old)
-			svg := svgProlog.ReplaceAll(svgs[string(part[1])], []byte("$1"))
-			svg = svgSize.ReplaceAll(svg, []byte(`<svg role="img" aria-label="`+string(part[2])+`" width="${1}pt" height="${2}pt"`))
-			return append(append([]byte("<figure>"), bytes.TrimSpace(svg)...), "</figure>"...)
-		})
-	}
+	seen := map[string]bool{}
+	inside := shown.ReplaceAllFunc(body.Bytes(), func(old []byte) []byte {
+		part := shown.FindSubmatch(old)
+		name, text := string(part[1])+string(part[3]), append(part[2], part[4]...)
+		if seen[name] {
+			return fmt.Appendf(nil, `<a href="#plot-%s">%s</a>`, name, text)
+		}
+		seen[name] = true
+		svg := svgProlog.ReplaceAll(svgs[name], []byte("$1"))
+		svg = svgSize.ReplaceAll(svg, []byte(`<svg role="img" aria-label="`+string(text)+`" width="${1}pt" height="${2}pt"`))
+		return fmt.Appendf(nil, `<figure id="plot-%s">%s</figure>`, name, bytes.TrimSpace(svg))
+	})
 	title, _, _ := bytes.Cut([]byte(md), []byte("\n"))
 	head := fmt.Sprintf(pageHead, html.EscapeString(string(bytes.TrimPrefix(title, []byte("# ")))))
 	return append([]byte(head), inside...), nil

@@ -145,7 +145,7 @@ func (d *doc) stages(m result.Mode, gs []*group) {
 	if len(gs) == 0 {
 		return
 	}
-	d.para("Where the time goes, in medians: from fserror_report() to the post, to the reader's wake-up, to the end of its read(), to the decoded event. fanotify does not say when it queued an error: the way to the wake-up is one step there. The columns are medians of their own and do not add up exactly.")
+	d.para("Where the time goes, in medians: from fserror_report() to the post, to the reader's wake-up, to the end of its read(), to the decoded event. fanotify does not say when it queued an error: the way to the wake-up is one step there. The columns are medians of their own and do not add up exactly. %s", compactNote)
 	t := &table{heads: []string{"where", "pace", "channel", "report → post>", "post → wake>", "report → wake>", "wake → read>", "read → decoded>", "report → read>", "warnings"}}
 	for _, g := range gs {
 		row := []string{g.place.String(), strings.TrimPrefix(g.point, "pace="), g.arm}
@@ -163,5 +163,5 @@ func (g *group) median50(name string) string {
 	if m.N == 0 {
 		return "–"
 	}
-	return figures3(m.Value)
+	return compact(m)
 }

@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"wqfan/bench/result"
+	"wqfan/bench/stat"
 )
 
 // lkmlWidth is the width of lkml.txt: it stays below 80 columns when it is
@@ -22,18 +25,20 @@ const lkmlWidth = 72
 // what, the answers, the numbers with their costs, and how to get them again.
 func lkml(d *data) string {
 	d.notes = nil // those of report.md have other numbers
-	m := &mail{data: d}
+	m := &mail{data: d, findings: findings(d)}
 	m.line("Subject: fanotify or watch_queue for filesystem errors: measured")
 	m.line("")
-	m.para("In January and February 2021 linux-fsdevel weighed fanotify against watch_queue for filesystem errors [1][2]. " +
+	m.para("In January and February 2021 linux-fsdevel weighed fanotify against watch_queue for filesystem errors " + letters(messages) + ". " +
 		"The choice was made by argument. These are numbers for both, on one kernel, with each injected error accounted for.")
 	m.para(status(d))
+	m.conclusion()
 	m.machine()
 	m.verdicts()
 	m.burst()
 	m.costs()
 	m.rates()
 	m.targets()
+	m.others()
 	m.warned()
 	m.limits()
 	m.reproduce()
@@ -44,6 +49,7 @@ func lkml(d *data) string {
 type mail struct {
 	strings.Builder
 	*data
+	findings []finding
 }
 
 func (m *mail) line(format string, a ...any) {
@@ -69,7 +75,11 @@ func (m *mail) item(first, rest, text string) {
 		if words > 0 {
 			line += " "
 		}
-		line += clip(w, lkmlWidth-len(rest))
+		for room := lkmlWidth - len(line); len(w) > room; room = lkmlWidth - len(line) {
+			m.line("%s", line+w[:room])
+			line, w = rest, w[room:]
+		}
+		line += w
 		words++
 	}
 	m.line("%s", line)
@@ -87,12 +97,66 @@ func ascii(s string) string {
 	}, s)
 }
 
-// clip shortens a name to n columns.
-func clip(s string, n int) string {
-	if s = ascii(s); len(s) > n {
-		return s[:n-1] + "~"
+// interval is one as [compact] writes it.
+var interval = regexp.MustCompile(`\[(-?[0-9,.]+), (-?[0-9,.]+)\]`)
+
+// narrow makes one word of each interval in a text, of large ones in thousands and
+// millions.
+func narrow(s string) string {
+	return interval.ReplaceAllStringFunc(s, func(s string) string {
+		ends := interval.FindStringSubmatch(s)[1:]
+		for i, e := range ends {
+			v, err := strconv.ParseFloat(strings.ReplaceAll(e, ",", ""), 64)
+			switch {
+			case err != nil || math.Abs(v) < 1e4:
+			case v < 0:
+				ends[i] = "-" + short(-v)
+			default:
+				ends[i] = short(v)
+			}
+		}
+		return "[" + strings.Join(ends, ",") + "]"
+	})
+}
+
+func tight(m stat.Median) string { return narrow(compact(m)) }
+
+// letters cites messages.
+func letters(from []message) string {
+	var out []string
+	for _, m := range from {
+		out = append(out, m.letter)
 	}
-	return s
+	return "[" + strings.Join(out, ", ") + "]"
+}
+
+// conclusion is the verdicts in three lines.
+func (m *mail) conclusion() {
+	var parts []string
+	for _, v := range []struct {
+		verdict
+		says string
+	}{{holds, "hold"}, {fails, "do not hold"}, {onlyIf, "hold on a condition"}, {noneHere, "cannot be measured here"}, {unknown, "no data here"}} {
+		if n := m.judged(v.verdict); len(n) > 0 {
+			parts = append(parts, fmt.Sprintf("%s: %s", v.says, strings.Join(n, ", ")))
+		}
+	}
+	text := "Of the ten claims below, " + strings.Join(parts, "; ") + "."
+	if f := m.findings[len(m.findings)-1]; f.verdict == holds || f.verdict == fails || f.verdict == onlyIf {
+		says, _, _ := strings.Cut(f.says(), ":")
+		text += " That it does not matter which of the two carries the errors (10) " + says + "."
+	}
+	m.para(text)
+}
+
+// judged returns the numbers of the claims with a verdict.
+func (m *mail) judged(v verdict) (out []string) {
+	for i, f := range m.findings {
+		if f.verdict == v {
+			out = append(out, fmt.Sprint(i+1))
+		}
+	}
+	return out
 }
 
 func (m *mail) machine() {
@@ -126,10 +190,13 @@ func (m *mail) machine() {
 		}
 	}
 	item("wqfan", strings.TrimSuffix(cmp.Or(hash(h.Revision), "unknown revision")+", "+h.Go, ", "))
+	for _, x := range calibration(m.data) {
+		item(x[0], x[1])
+	}
 	m.line("")
 	m.line("Channels:")
 	for _, a := range m.arms {
-		m.item(fmt.Sprintf("  %-14s ", clip(a, 14)), strings.Repeat(" ", 17), cmp.Or(styleOf(a).about, "nobody watches"))
+		m.item(fmt.Sprintf("  %-14s ", ascii(a)), strings.Repeat(" ", 17), cmp.Or(styleOf(a).about, "nobody watches"))
 	}
 	m.line("")
 	if slices.ContainsFunc(m.run.Boots, func(b result.Boot) bool { return b.Kernel.Variant == "base" }) {
@@ -139,15 +206,33 @@ func (m *mail) machine() {
 
 func (m *mail) verdicts() {
 	m.head("The claims of 2021")
-	for i, f := range findings(m.data) {
-		m.item(fmt.Sprintf("%2d. ", i+1), "    ", claims[i].says)
+	for i, f := range m.findings {
+		if f.verdict == unknown && len(f.groups) == 0 {
+			continue
+		}
+		from := "[from the reviews of the patches]"
+		if len(claims[i].from) > 0 {
+			from = letters(claims[i].from)
+		}
+		m.item(fmt.Sprintf("%2d. ", i+1), "    ", claims[i].says+" "+from)
 		text := strings.ToUpper(string(f.verdict)) + strings.TrimPrefix(f.says(), string(f.verdict))
 		if f.short != "" {
 			text += " (" + f.short + ")"
 		}
-		m.item("    => ", "       ", strings.TrimRight(text+" "+m.marks(i, f), " "))
+		m.item("    => ", "       ", strings.TrimRight(text+" "+m.mark(f.groups...), " "))
 	}
-	m.line("")
+	var none []string
+	for i, f := range m.findings {
+		if f.verdict == unknown && len(f.groups) == 0 {
+			none = append(none, fmt.Sprint(i+1))
+		}
+	}
+	if len(none) < len(m.findings) {
+		m.line("")
+	}
+	if len(none) > 0 {
+		m.para("NO DATA IN THIS RUN on " + plural(uint64(len(none)), "claim", "claims") + " of the ten: " + strings.Join(none, ", ") + ". report.md says what each is, and which command measures it.")
+	}
 }
 
 // burst shows what is left of the largest burst that nobody reads.
@@ -204,7 +289,7 @@ func (m *mail) kept(gs []*group) {
 	}
 	m.line("Records kept, against errors in the burst, log-log (dots: all kept):")
 	m.line("")
-	// Channels that kept as many of each burst that both were given share a letter.
+	// Channels that were given the same bursts and kept as many of each share a letter.
 	type curve struct {
 		arms []string
 		kept map[uint64]float64
@@ -217,20 +302,12 @@ func (m *mail) kept(gs []*group) {
 				kept[g.burst] = g.median(func(c *result.Cell) float64 { return float64(c.Reader.Records) }).Value
 			}
 		}
-		i := slices.IndexFunc(curves, func(c curve) bool {
-			for n, v := range kept {
-				if w, ok := c.kept[n]; ok && w != v {
-					return false
-				}
-			}
-			return true
-		})
+		i := slices.IndexFunc(curves, func(c curve) bool { return maps.Equal(c.kept, kept) })
 		if i < 0 {
-			curves = append(curves, curve{kept: map[uint64]float64{}})
+			curves = append(curves, curve{kept: kept})
 			i = len(curves) - 1
 		}
 		curves[i].arms = append(curves[i].arms, a)
-		maps.Copy(curves[i].kept, kept)
 	}
 	var legend []string
 	for i, c := range curves {
@@ -267,8 +344,8 @@ func (m *mail) costs() {
 	p := way[0].place
 	m.head("Cost and latency of one error")
 	m.para(fmt.Sprintf("%v, mode %s, in %s, %s. Cost: inside fserror_report(), in the context that hit the error, nobody reading: with room in the queue, and with the queue full. "+
-		"Latency: from the time the error was due until it was read; %s of its median is the injector's own lateness.",
-		p, p.mode, p.mode.Unit(), sample(way), way[0].percentile(lateness, 50)))
+		"Latency: from the time the error was due until it was read; %s of its median is the injector's own lateness. %s",
+		p, p.mode, p.mode.Unit(), sample(way), way[0].percentile(lateness, 50), compactNote))
 	t := &textTable{heads: []string{"channel", "room>", "full>", "p50>", "p99>", "max>", ""}}
 	unreadCells := filter(at(m.groups[overflow], p), func(g *group) bool { return g.p50(reportCost).N > 0 })
 	for _, g := range filter(way, func(g *group) bool { return g.point == way[0].point }) {
@@ -279,9 +356,9 @@ func (m *mail) costs() {
 				row = append(row, "-")
 				continue
 			}
-			row = append(row, figures3(c.p50(reportCost).Value))
+			row = append(row, tight(c.p50(reportCost)))
 		}
-		t.add(append(row, figures3(g.p50(readTime).Value), g.percentile(readTime, 99), figures3(float64(g.hist(readTime).Max)), m.mark(append(costs, g)...))...)
+		t.add(append(row, tight(g.p50(readTime)), g.percentile(readTime, 99), figures3(float64(g.hist(readTime).Max)), m.mark(append(costs, g)...))...)
 	}
 	m.WriteString(t.String())
 	m.line("")
@@ -289,7 +366,31 @@ func (m *mail) costs() {
 	if text := m.worker(); text != "" {
 		m.para(text)
 	}
+	m.reports()
 	m.underLoad(p)
+}
+
+// reports compares what a report costs with each kind of reader.
+func (m *mail) reports() {
+	costs := m.data.costs()
+	if len(costs) == 0 {
+		return
+	}
+	m.para("What a single report costs who makes it, and one of many in a row, while there is room. Epoll: the reader's descriptor is in an epoll set, which each post to watch_queue calls back, and which may wake a thread; where it is in none nobody waits. The ratio is of the means over the boots.")
+	t := &textTable{heads: []string{"where", "report", "fan>", "wq>", "", "ratio>", "from>", "to>", "A/A>"}}
+	for _, c := range costs {
+		t.heads[3] = c.arm + ">"
+		mark, lo, hi, floor := "", "-", "-", "-"
+		if c.sign() == 0 {
+			mark = "~"
+		}
+		if !math.IsInf(c.floor, 0) {
+			lo, hi, floor = multiple(c.ratio.Lo), multiple(c.ratio.Hi), percent(100*c.floor)+"%"
+		}
+		t.add(c.fs, c.String(), tight(c.fan.p50(c.hist)), tight(c.group.p50(c.hist)), mark, multiple(c.ratio.Value), lo, hi, floor)
+	}
+	m.WriteString(t.String())
+	m.line("")
 }
 
 // ratios compares the medians with fanotify's, where there are enough boots to say
@@ -322,7 +423,7 @@ func (m *mail) underLoad(p place) {
 	m.para(fmt.Sprintf("The same while %s errors per second come (a second is 10^9 %s), the least that was tried, to a reader that is %s:", figures3(rate), p.mode.Unit(), readers(gs)))
 	t := &textTable{heads: []string{"channel", "p50>", "p99>", "max>", ""}}
 	for _, g := range filter(gs, func(g *group) bool { return g.asked() == rate }) {
-		t.add(g.arm, figures3(g.p50(readTime).Value), g.percentile(readTime, 99), figures3(float64(g.hist(readTime).Max)), m.mark(g))
+		t.add(g.arm, tight(g.p50(readTime)), g.percentile(readTime, 99), figures3(float64(g.hist(readTime).Max)), m.mark(g))
 	}
 	m.WriteString(t.String())
 	m.line("")
@@ -423,9 +524,14 @@ func (m *mail) reproduce() {
 		m.item("  ", "      ", c.line)
 	}
 	m.line("")
-	m.para("Run them where wqfan is checked out; it finds or fetches the kernel, applies its series, builds and boots it. report.md and report.html of the run have the plots and all tables; run.json has everything.")
-	m.line("[1] https://lore.kernel.org/linux-fsdevel/%s/", proposal.id)
-	m.line("[2] https://lore.kernel.org/linux-fsdevel/%s/", reply.id)
+	where := "DIR is the directory of this run."
+	if m.where != "" {
+		where = "This run is in " + m.where + "."
+	}
+	m.para("Run them where wqfan is checked out; it finds or fetches the kernel, applies its series, builds and boots it. " + where + " Its report.md and report.html have the plots and all tables; run.json has everything.")
+	for _, x := range messages {
+		m.line("[%s] https://lore.kernel.org/r/%s", x.letter, x.id)
+	}
 }
 
 // textTable is a table of plain text.
@@ -433,9 +539,10 @@ type textTable table
 
 func (t *textTable) add(cells ...string) { t.rows = append(t.rows, cells) }
 
-// String aligns the table; names give way where it is wider than the list takes.
+// String aligns the table. Where it is wider than the list takes, cells go on in
+// a second line, the widest column's first; nothing is cut.
 func (t *textTable) String() string {
-	width := make([]int, len(t.heads))
+	width, least := make([]int, len(t.heads)), make([]int, len(t.heads))
 	right := make([]bool, len(t.heads))
 	rows := make([][]string, 1, 1+len(t.rows))
 	rows[0] = make([]string, len(t.heads))
@@ -454,27 +561,89 @@ func (t *textTable) String() string {
 		for _, r := range rows {
 			width[i] = max(width[i], len(r[i]))
 		}
+		for n, r := range rows {
+			parts := strings.Fields(r[i])
+			if n == 0 || i == 0 {
+				parts = breakable(r[i])
+			}
+			for _, part := range parts {
+				least[i] = max(least[i], len(strings.TrimRight(part, " ")))
+			}
+		}
 		total += width[i] + gap
 	}
-	if total > lkmlWidth {
-		gap, total = 1, total-(len(width)-1)
-	}
-	for total > lkmlWidth { // at the cost of the widest column
-		w := slices.Max(width)
-		width[slices.Index(width, w)]--
-		total--
+	name := least[0]
+	least[0] = width[0] // the names last
+	for total > lkmlWidth {
+		widest := -1
+		for i := range width {
+			if width[i] > least[i] && (widest < 0 || width[i] > width[widest]) {
+				widest = i
+			}
+		}
+		switch {
+		case widest >= 0:
+			width[widest]--
+			total--
+		case gap > 1:
+			gap, total = 1, total-(len(width)-1)
+		case least[0] > name:
+			least[0] = name
+		default: // a word has to be broken
+			widest = slices.Index(width, slices.Max(width))
+			width[widest]--
+			total--
+		}
 	}
 	var b strings.Builder
 	for _, r := range rows {
-		var line string
+		cells, lines := make([][]string, len(r)), 1
 		for i, c := range r {
-			pad := "%-*s%*s"
-			if right[i] {
-				pad = "%*s%*s"
-			}
-			line += fmt.Sprintf(pad, width[i], clip(c, width[i]), gap, "")
+			cells[i] = wrap(c, width[i])
+			lines = max(lines, len(cells[i]))
 		}
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
+		for n := range lines {
+			var line string
+			for i, c := range cells {
+				pad, text := "%-*s%*s", ""
+				if right[i] {
+					pad = "%*s%*s"
+				}
+				if n < len(c) {
+					text = c[n]
+				}
+				line += fmt.Sprintf(pad, width[i], text, gap, "")
+			}
+			b.WriteString(strings.TrimRight(line, " ") + "\n")
+		}
 	}
 	return b.String()
+}
+
+// breakable returns the parts of a cell that stay together: it may be broken
+// behind a space, and names behind a hyphen.
+func breakable(s string) (out []string) {
+	from := 0
+	for i := range s {
+		if s[i] == ' ' || s[i] == '-' && i > 0 && 'a' <= s[i-1] && s[i-1] <= 'z' {
+			out, from = append(out, s[from:i+1]), i+1
+		}
+	}
+	return append(out, s[from:])
+}
+
+// wrap breaks a cell into lines of at most n columns.
+func wrap(s string, n int) []string {
+	var lines []string
+	line := ""
+	for _, part := range breakable(s) {
+		if line != "" && len(line)+len(strings.TrimRight(part, " ")) > n {
+			lines, line = append(lines, strings.TrimRight(line, " ")), ""
+		}
+		line += part
+		for len(strings.TrimRight(line, " ")) > n {
+			lines, line = append(lines, line[:n]), line[n:]
+		}
+	}
+	return append(lines, strings.TrimRight(line, " "))
 }

@@ -134,9 +134,13 @@ func (d *data) markRates(series []*group) string {
 			}
 		}
 	}
-	if len(rates) > 0 {
-		w := fmt.Sprintf("%s: the injector fell short of the rate or was late, which may prove a loss but not that there is none: it made %s", series[0].arm, strings.Join(rates, ", "))
-		warnings = append([]string{w}, warnings...)
+	marks := d.note(warnings...)
+	if len(rates) == 0 {
+		return marks
 	}
-	return d.note(warnings...)
+	n := d.footnote(func(f footnote) bool { return f.head == fellShort }, footnote{fellShort, []string{series[0].arm + " " + strings.Join(rates, ", ")}})
+	return strings.TrimSpace(marks + " " + markAll([]int{n}))
 }
+
+// fellShort is the warning about rates that the injector did not make, or not in time.
+const fellShort = "the injector fell short of the rate or was late, which may prove a loss but not that there is none; it made"

@@ -45,6 +45,9 @@ func markdown(data *data, figs []*figure) string {
 	return strings.TrimRight(d.String(), "\n") + "\n"
 }
 
+// link names a figure and points at it.
+func (f *figure) link() string { return fmt.Sprintf("[%s](%s/%s.png)", f.title, plotDir, f.name) }
+
 // embed puts a figure into the text, once.
 func (d *doc) embed(name string) {
 	f := d.figs[name]
@@ -79,7 +82,7 @@ func (d *doc) links(figs []*figure) {
 	d.para("Each plot is in `%s/` as PNG and as SVG.%s", plotDir, also)
 	for _, f := range figs {
 		if !slices.Contains(d.shown, f.name) {
-			fmt.Fprintf(d, "- [%s](%s/%s.png)\n", f.title, plotDir, f.name)
+			fmt.Fprintf(d, "- %s\n", f.link())
 		}
 	}
 	d.WriteByte('\n')

@@ -289,7 +289,7 @@ func checkPage(t *testing.T, files map[string]string) {
 			plots++
 		}
 	}
-	if got := strings.Count(page, "<figure><svg "); got != plots {
+	if got := strings.Count(page, `<figure id="plot-`); got != plots {
 		t.Errorf("%s has %d of %d plots", PageFile, got, plots)
 	}
 }
@@ -543,7 +543,7 @@ func TestRates(t *testing.T) {
 		"| ext4, 1 CPU | wq | ≥ 10,000 | ≥ 10,000 | 100,000 | 94.9 × |",
 		"| ext4, 1 CPU | wq-base | 100,000 | 100,000 | 100,000 | 95.1 |",
 		"| ext4, 1 CPU | fan | ≥ 10,000 | ≥ 10,000 | 100,000 | 100.0 × |",
-		"it made 94.9 % of 100,000/s, 50.0 % of 1,000,000/s",
+		"; wq 94.9 % of 100,000/s, 50.0 % of 1,000,000/s",
 		"| ext4, 1 CPU | wq | 100 | 7,000,000 | 60.0 | 0 | 40.0 † |",
 		"here 0.1 ms to 10 ms of guest time", "(fan 512, wq-base 512, wq 512 records)",
 		"n=1: one boot, no interval.",

@@ -51,6 +51,19 @@ func withInterval(m stat.Median) string {
 	return fmt.Sprintf("%s (95 %%: %s to %s)", figures3(m.Value), figures3(m.Lo), figures3(m.Hi))
 }
 
+// compact is withInterval for a column of many: the interval stands only where
+// it is not the median itself, to three figures.
+func compact(m stat.Median) string {
+	v, lo, hi := figures3(m.Value), figures3(m.Lo), figures3(m.Hi)
+	if m.N < 2 || lo == v && hi == v {
+		return v
+	}
+	return fmt.Sprintf("%s [%s, %s]", v, lo, hi)
+}
+
+// What [compact] writes.
+const compactNote = "A number is the median of the boots, which is that of one of them; behind it in brackets is its interval (95 %, or all there are of fewer than six boots), where that is not the same three figures."
+
 // upTo returns what show makes of the last group before the first one that is
 // not ok; groups are in the order of their burst or rate.
 func upTo(series []*group, ok func(*group) bool, show func(*group) string) string {
@@ -66,23 +79,33 @@ func upTo(series []*group, ok func(*group) bool, show func(*group) string) strin
 	return show(series[i-1])
 }
 
-// rateUpTo is upTo for rates. An injector that fell short or was late proves a
+// lastRate returns the highest rate before the first that is not ok at which the
+// injector was in time, or nil. An injector that fell short or was late proves a
 // loss, but not that there is none: a rate of that kind between the last that
-// passed and the first that did not leaves the former as a bound.
-func rateUpTo(series []*group, ok func(*group) bool) string {
+// passed and the first that did not leaves the former as a bound, as the end of
+// what was tried does.
+func lastRate(series []*group, ok func(*group) bool) (last *group, open bool) {
 	fails := slices.IndexFunc(series, func(g *group) bool { return !ok(g) })
 	if fails < 0 {
 		fails = len(series)
 	}
 	passed := filter(series[:fails], func(g *group) bool { return !g.late() })
-	switch {
-	case len(passed) == 0 && fails == 0 && len(series) > 0:
-		return "none"
-	case len(passed) == 0:
-		return "–"
+	if len(passed) == 0 {
+		return nil, false
 	}
-	last := passed[len(passed)-1]
-	if fails == len(series) || series[fails-1] != last {
+	last = passed[len(passed)-1]
+	return last, fails == len(series) || series[fails-1] != last
+}
+
+// rateUpTo is upTo for rates.
+func rateUpTo(series []*group, ok func(*group) bool) string {
+	last, open := lastRate(series, ok)
+	switch {
+	case last == nil && len(series) > 0 && !ok(series[0]):
+		return "none"
+	case last == nil:
+		return "–"
+	case open:
 		return "≥ " + figures3(last.asked())
 	}
 	return figures3(last.asked())
