@@ -292,7 +292,7 @@ func submission(d *data) finding {
 	f.table = &table{heads: []string{"where", "report", "reader in an epoll set", "fan>", "fan on base>", "wq>", "÷ fan", "÷ fan on base"}}
 	each := map[string][]string{} // ratios by filesystem
 	dear := map[string][]string{}
-	var fs []string
+	var fs, outside []string // filesystems, and those without a reader outside of an epoll set
 	for _, c := range costs {
 		if !slices.Contains(fs, c.fs) {
 			fs = append(fs, c.fs)
@@ -320,6 +320,11 @@ func submission(d *data) finding {
 		}
 		f.table.add(c.place.String(), c.what, in, c.medianOf(c.fan), base, c.medianOf(c.group), c.contrast.full(), ratio)
 	}
+	for _, s := range fs {
+		if !slices.ContainsFunc(costs, func(c cost) bool { return c.fs == s && !c.epoll }) {
+			outside = append(outside, s)
+		}
+	}
 	f.table.dropEmpty("fan on base>")
 	f.table.dropEmpty("÷ fan on base")
 	var ratios, where, costly, cheap []string
@@ -342,6 +347,9 @@ func submission(d *data) finding {
 		"That watch_queue's post allocates nothing is no figure here: the code shows it, which has no allocation between the report and the ring. "+
 		"On the kernel base, and on XFS, fserror allocates its event for every error all the same.",
 		way.medianOf(way.fan), way.mode.Unit(), way.medianOf(way.group), way.arm, way.place, way.full(), d.worker(), way.mode.Unit())
+	if len(outside) > 0 {
+		f.text += fmt.Sprintf(" With the descriptor outside of an epoll set nothing was measured on %s.", strings.Join(outside, ", "))
+	}
 	switch {
 	case way.sign() >= 0:
 		f.verdict = fails

@@ -151,7 +151,7 @@ func remembered(g *group, f func(*result.Cell) float64) string {
 // searchNote says what the bounds of a search are.
 const searchNote = "A rate behind \"≥\" is how far the injector came, and no property of the channel: at the rate beside it nothing was lost, but the injector was late or fell short, which ends a search. " +
 	"So the bound of a goal that allows for more may be the lower one. \"Lost at\" is the least rate that was made, in time or not, at which too much was lost: the channel's own limit is between the two. " +
-	"An injector that is late at one rate may be in time at a higher one, where it sleeps at other moments: the sweep of the scenario loss, which tries all its rates, can show more."
+	"An injector that is late at one rate may be in time at a higher one, which a search does not try any more: the sweep of the scenario loss tries all its rates, and can show more."
 
 // memoryNote says what a number of bytes is.
 const memoryNote = "Bytes are pages of the guest's memory that became the kernel's, for each of the channels that were open at once: to open one, then for what it queued, and both together for each record that it kept. Where the interval over the boots is not above 0 there is no number: it is below what can be told."
