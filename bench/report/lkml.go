@@ -98,7 +98,7 @@ func ascii(s string) string {
 }
 
 // interval is one as [compact] writes it.
-var interval = regexp.MustCompile(`\[(-?[0-9,.]+), (-?[0-9,.]+)\]`)
+var interval = regexp.MustCompile(`\[([^][ ]+), ([^][ ]+)\]`)
 
 // narrow makes one word of each interval in a text, of large ones in thousands and
 // millions.
@@ -451,7 +451,7 @@ func (m *mail) rates() {
 		series := swept(ofArm(gs, a))
 		g := series[len(series)-1]
 		t.add(a, g.queue.String(), rateUpTo(series, (*group).inDetail), rateUpTo(series, (*group).lossless),
-			percent(min(100, 100*g.rate()/g.asked())), percent(g.share(coalesced)), percent(g.share(lostTold)+g.share(lostMute)), m.markRates(series))
+			percent(min(100, 100*g.rate()/g.asked())), narrow(g.compactShare(coalesced)), narrow(lossOf(g)), m.markRates(series))
 	}
 	m.WriteString(t.String())
 	m.line("")
@@ -574,6 +574,9 @@ func (t *textTable) String() string {
 	}
 	name := least[0]
 	least[0] = width[0] // the names last
+	if total > lkmlWidth {
+		gap, total = 1, total-(len(width)-1)
+	}
 	for total > lkmlWidth {
 		widest := -1
 		for i := range width {
@@ -585,8 +588,6 @@ func (t *textTable) String() string {
 		case widest >= 0:
 			width[widest]--
 			total--
-		case gap > 1:
-			gap, total = 1, total-(len(width)-1)
 		case least[0] > name:
 			least[0] = name
 		default: // a word has to be broken

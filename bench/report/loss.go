@@ -17,7 +17,7 @@ func (d *doc) loss() {
 	}
 	d.para("## Loss: rate of errors against a reader that reads all the time")
 	d.para("Rates are errors per second of guest time; under icount a second is 1,000,000,000 instructions. The reader: %s. "+
-		"\"No loss\" allows for errors that are known only by count, \"all in detail\" does not. %s", readers(gs), detailNote)
+		"\"No loss\" allows for errors that are known only by count, \"all in detail\" does not. %s %s", readers(gs), detailNote, compactNote)
 	for _, m := range modes {
 		mode := inMode(gs, m)
 		if len(mode) == 0 {
@@ -80,7 +80,7 @@ func (d *doc) sweep(m result.Mode, gs []*group) {
 
 // shares writes what became of the group's errors, in per cent.
 func (g *group) shares() []string {
-	return []string{percent(g.share(detailed)), percent(g.share(coalesced)), told(percent(g.share(lostTold)), g), bold(percent(g.share(lostMute)))}
+	return []string{g.compactShare(detailed), g.compactShare(coalesced), told(g.compactShare(lostTold), g), bold(g.compactShare(lostMute))}
 }
 
 // flatOut shows cells whose rate is the channel's own doing.
@@ -91,7 +91,7 @@ func (d *doc) flatOut(m result.Mode, gs []*group) {
 	d.para("Mode %s, flat out (closed loop: a slower channel slows its own injector, rates differ per arm): no comparison of channels. %s", m, bootsNote(gs))
 	t := &table{heads: []string{"where", "channel", "errors>", "achieved rate /s>", "in detail %>", "by count %>", "lost, told %>", "**lost silently %**>", "warnings"}}
 	for _, g := range gs {
-		row := append([]string{g.place.String(), g.arm, count(g.burst), figures3(g.rate())}, g.shares()...)
+		row := append([]string{g.place.String(), g.arm, count(g.burst), compact(g.median(func(c *result.Cell) float64 { return c.Flood.Rate }))}, g.shares()...)
 		t.add(append(row, d.mark(g))...)
 	}
 	d.table(t)

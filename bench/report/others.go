@@ -256,12 +256,7 @@ var (
 
 // lossOf writes the share of the errors that was lost, in per cent.
 func lossOf(g *group) string {
-	m := g.median(func(c *result.Cell) float64 { return 100 * part(float64(c.Account.Lost()), total(c)) })
-	s, lo, hi := percent(m.Value), percent(m.Lo), percent(m.Hi)
-	if lo != hi {
-		s += fmt.Sprintf(" [%s,%s]", lo, hi)
-	}
-	return s
+	return g.compactShare(func(c *result.Cell) uint64 { return c.Account.Lost() })
 }
 
 // timeAndLoss writes a median latency in few columns, and what share of the errors
@@ -271,7 +266,7 @@ func timeAndLoss(g *group) string {
 	if m := g.p50(readTime); m.N > 0 {
 		s = short(m.Value)
 		if lo, hi := short(m.Lo), short(m.Hi); lo != hi {
-			s += fmt.Sprintf(" [%s,%s]", lo, hi)
+			s += fmt.Sprintf(" [%s, %s]", lo, hi)
 		}
 	}
 	if !g.lossless() {

@@ -61,6 +61,16 @@ func compact(m stat.Median) string {
 	return fmt.Sprintf("%s [%s, %s]", v, lo, hi)
 }
 
+// compactShare is compact for a share of the errors, in per cent.
+func (g *group) compactShare(f func(*result.Cell) uint64) string {
+	m := g.median(func(c *result.Cell) float64 { return 100 * part(float64(f(c)), total(c)) })
+	s, lo, hi := percent(m.Value), percent(m.Lo), percent(m.Hi)
+	if lo == s && hi == s {
+		return s
+	}
+	return fmt.Sprintf("%s [%s, %s]", s, lo, hi)
+}
+
 // What [compact] writes.
 const compactNote = "A number is the median of the boots, which is that of one of them; behind it in brackets is its interval (95 %, or all there are of fewer than six boots), where that is not the same three figures."
 
