@@ -280,7 +280,6 @@ type data struct {
 	broken []result.Cell // accounts that do not add up
 	arms   []string
 	notes  []footnote // warnings that tables refer to, numbered from 1
-	where  string     // directory of the run below the repository; "" elsewhere
 }
 
 // footnote is warnings that differ in nothing but their numbers, or, where it has

@@ -6,8 +6,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"path"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -284,10 +282,9 @@ type command struct{ line, makes string }
 // commands returns how to measure anew, and how to make tables and plots from
 // the record.
 func commands(d *data) []command {
-	dir := cmp.Or(d.where, "DIR")
 	out := []command{
-		{"wqfan report " + dir, "this report, offline, from " + result.RunFile + " and hdr/"},
-		{"benchstat -col /arm " + path.Join(dir, result.BenchFile), "the channels side by side"},
+		{"wqfan report DIR", "this report, offline, from " + result.RunFile + " and hdr/"},
+		{"benchstat -col /arm DIR/" + result.BenchFile, "the channels side by side"},
 	}
 	if len(d.run.Command) == 0 {
 		return out
@@ -307,27 +304,9 @@ func commandLine(words []string) string {
 	return line
 }
 
-// directory is where a run's directory is below the repository, as far as its
-// path tells: reports/NAME. "" is anywhere else.
-func directory(dir string) string {
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		return ""
-	}
-	parts := strings.Split(filepath.ToSlash(abs), "/")
-	for i := len(parts) - 2; i >= max(0, len(parts)-3); i-- {
-		if parts[i] == "reports" {
-			return path.Join(parts[i:]...)
-		}
-	}
-	return ""
-}
-
 func (d *doc) again() {
 	d.para("## Again")
-	if d.where == "" {
-		d.para("DIR is the directory of this run.")
-	}
+	d.para("DIR is the directory of this run, where this report is.")
 	d.WriteString("```\n")
 	for _, c := range commands(d.data) {
 		fmt.Fprintf(d, "%-31s # %s\n", c.line, c.makes)

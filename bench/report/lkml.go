@@ -524,11 +524,7 @@ func (m *mail) reproduce() {
 		m.item("  ", "      ", c.line)
 	}
 	m.line("")
-	where := "DIR is the directory of this run."
-	if m.where != "" {
-		where = "This run is in " + m.where + "."
-	}
-	m.para("Run them where wqfan is checked out; it finds or fetches the kernel, applies its series, builds and boots it. " + where + " Its report.md and report.html have the plots and all tables; run.json has everything.")
+	m.para("Run them where wqfan is checked out; it finds or fetches the kernel, applies its series, builds and boots it. DIR is the directory of this run: that of this text, which is below reports/ there if the run is kept. Its report.md and report.html have the plots and all tables; run.json has everything.")
 	for _, x := range messages {
 		m.line("[%s] https://lore.kernel.org/r/%s", x.letter, x.id)
 	}

@@ -3,7 +3,6 @@
 package report
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -37,15 +36,6 @@ func TestNarrow(t *testing.T) {
 	} {
 		if got := narrow(in); got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)
-		}
-	}
-}
-
-// The commands name the run's directory as the repository does.
-func TestDirectory(t *testing.T) {
-	for in, want := range map[string]string{"/x/reports/linux": "reports/linux", "/x/reports/local/1": "reports/local/1", "/x/reports": "", "/tmp/1": ""} {
-		if got := directory(filepath.FromSlash(in)); got != want {
-			t.Errorf("%s: %q, want %q", in, got, want)
 		}
 	}
 }

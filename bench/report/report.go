@@ -38,7 +38,7 @@ func Write(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	files, err := render(ctx, run, directory(dir))
+	files, err := render(ctx, run)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ type file struct {
 }
 
 // render makes all files in memory, so that an error leaves an old report whole.
-func render(ctx context.Context, run *result.Run, where string) ([]file, error) {
+func render(ctx context.Context, run *result.Run) ([]file, error) {
 	var bench bytes.Buffer
 	if err := result.WriteBench(&bench, run); err != nil {
 		return nil, fmt.Errorf("write %s: %w", result.BenchFile, err)
@@ -68,7 +68,6 @@ func render(ctx context.Context, run *result.Run, where string) ([]file, error) 
 	files := []file{{result.BenchFile, bench.Bytes()}}
 
 	d := newData(run)
-	d.where = where
 	figs := figures(d)
 	drawn, err := drawAll(ctx, figs)
 	if err != nil {
