@@ -33,22 +33,26 @@ func take(run *result.Run, boots []result.Boot) []*result.Run {
 	return []*result.Run{&part}
 }
 
-// postedLater is what a report costs that the worker posts, by the published run.
+// postedLater is what the quickest report costs that the worker posts, by the
+// published run.
 func postedLater(t *testing.T) int64 {
 	t.Helper()
 	run, err := result.Load("../../reports/linux-7.3.4-icount")
 	if err != nil {
 		t.Fatal(err)
 	}
+	least := int64(math.MaxInt64)
 	for _, c := range run.Cells {
 		for _, h := range c.Hists {
 			if h.Name == "report-cost" && c.Arm == "wq-base-worker" && c.FS == "ext4" && c.Point == "queue=512 burst=100" {
-				return h.Min
+				least = min(least, h.Min)
 			}
 		}
 	}
-	t.Fatal("nothing was posted by the worker")
-	return 0
+	if least == math.MaxInt64 {
+		t.Fatal("nothing was posted by the worker")
+	}
+	return least
 }
 
 // tally counts what many comparisons said of each metric.
