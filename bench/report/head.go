@@ -230,7 +230,21 @@ func environment(boots []result.Boot, of func(result.Boot) result.Environment) s
 		cmp.Or(all(func(e result.Environment) string { return e.Governor }), "not told"),
 		cmp.Or(all(func(e result.Environment) string { return e.Pinned }), "none"),
 		fromTo(load), fromTo(steal),
-		cmp.Or(all(func(e result.Environment) string { return strings.Join(e.Mitigations, "; ") }), "none told"))
+		cmp.Or(all(mitigations), "none told"))
+}
+
+// mitigations names what a CPU is prone to, and whether something is done about
+// it; how is in run.json.
+func mitigations(e result.Environment) string {
+	var out []string
+	for _, m := range e.Mitigations {
+		name, state, _ := strings.Cut(m, ": ")
+		if i := strings.IndexAny(state, ":;"); i >= 0 {
+			state = state[:i]
+		}
+		out = append(out, name+" "+strings.ToLower(state))
+	}
+	return strings.Join(out, ", ")
 }
 
 // fromTo writes the smallest and the largest of some numbers.
