@@ -733,7 +733,7 @@ func firstError(d *data) finding {
 		g := slices.MinFunc(several, order)
 		f.groups = []*group{g}
 		files := g.first().Params.Targets
-		f.short = fmt.Sprintf("of %s errors of %d files %s came in detail", count(g.burst), files, g.spread(detailed))
+		f.short = fmt.Sprintf("fan: of %s errors of %d files %s came in detail", count(g.burst), files, g.spread(detailed))
 		f.text = fmt.Sprintf("fan was told of %s errors of %d different files on %v (%s). %s came in detail, %s only as part of a count: their files are not named.",
 			count(g.burst), files, g.place, g.point, g.spread(detailed), g.spread(coalesced))
 		f.verdict = fails

@@ -13,7 +13,7 @@ func (d *doc) corruption() {
 		return
 	}
 	d.para("## Real corruption")
-	d.para("All channels watch while real faults are met, one after the other. Injected is the number of faults provoked; each was checked to give exactly one record on each channel, with the right inode and errno. " +
+	d.para("All channels watch while real faults are met, one after the other. Injected is the number of faults provoked; each was checked to give exactly one record on each channel, with the right errno and inode; of an inode that could not be read only the filesystem's own record, where the channel has it, can name which. " +
 		"On ext4 the filesystem's own errors_count was checked to be that number too.")
 	for _, g := range gs {
 		c := g.first()

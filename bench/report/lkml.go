@@ -29,7 +29,7 @@ func lkml(d *data) string {
 	m.line("Subject: fanotify or watch_queue for filesystem errors: measured")
 	m.line("")
 	m.para("In January and February 2021 linux-fsdevel weighed fanotify against watch_queue for filesystem errors " + letters(messages) + ". " +
-		"The choice was made by argument. These are numbers for both, on one kernel, with each injected error accounted for.")
+		"The choice was made by argument. These are numbers for both, on one version of the kernel, with each injected error accounted for.")
 	m.para(status(d))
 	m.conclusion()
 	m.machine()
@@ -343,7 +343,7 @@ func (m *mail) costs() {
 	}
 	p := way[0].place
 	m.head("Cost and latency of one error")
-	m.para(fmt.Sprintf("%v, mode %s, in %s, %s. Cost: inside fserror_report(), in the context that hit the error, nobody reading: with room in the queue, and with the queue full. "+
+	m.para(fmt.Sprintf("%v, mode %s, in %s, %s. Cost: inside fserror_report(), in the context that hit the error, nobody reading, the reader's descriptor in an epoll set: with room in the queue, and with the queue full. "+
 		"Latency: from the time the error was due until it was read; %s of its median is the injector's own lateness. %s",
 		p, p.mode, p.mode.Unit(), sample(way), way[0].percentile(lateness, 50), compactNote))
 	t := &textTable{heads: []string{"channel", "room>", "full>", "p50>", "p99>", "max>", ""}}

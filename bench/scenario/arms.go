@@ -62,7 +62,7 @@ var arms = []Arm{
 	{Name: "fan", Channel: Fanotify, Deferred: true, Kernels: []Variant{Base, Patched},
 		About: "mainline FAN_FS_ERROR"},
 	{Name: "fan-detail", Channel: Fanotify, Deferred: true, Detail: true, Kernels: []Variant{Patched},
-		About: "fanotify with detailed records and without merging, as proposed in 2021"},
+		About: "fanotify with detailed records, where errors that differ are not merged, as proposed in 2021"},
 	{Name: "fan-honest", Channel: Fanotify, Deferred: true, Honest: true, Kernels: []Variant{Patched},
 		About: "FAN_FS_ERROR that merges when the queue is full and counts what it drops"},
 	{Name: "wq-base", Channel: WatchQueue, Kernels: []Variant{Base},
