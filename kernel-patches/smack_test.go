@@ -50,7 +50,7 @@ func TestGuestSmack(t *testing.T) {
 	if err := os.WriteFile(name, nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	remount(t, dir, "smackfsroot=_,smackfsfloor=Floor,smackfsdef=Default")
+	remount(t, dir, "smackfsroot=Root,smackfsfloor=Floor,smackfsdef=Default")
 	file, err := os.Open(name)
 	if err != nil {
 		t.Fatal(err)
@@ -61,10 +61,12 @@ func TestGuestSmack(t *testing.T) {
 		"filesystem": func(q *wq.Queue) error { return q.Watch(dir, 1, wq.Direct) },
 		"file":       func(q *wq.Queue) error { return q.WatchFile(file, 1) },
 	}
+	// To call the ioctl takes writing to what it is called on (smack_file_ioctl());
+	// that is allowed.
 	for _, rules := range []struct{ allowed, load string }{
-		{"nothing", "Watcher Floor -\nWatcher Default -\n"},
-		{"filesystem", "Watcher Floor r\nWatcher Default -\n"},
-		{"file", "Watcher Floor -\nWatcher Default r\n"},
+		{"nothing", "Watcher Root rwx\nWatcher Floor -\nWatcher Default w\n"},
+		{"filesystem", "Watcher Root rwx\nWatcher Floor r\nWatcher Default w\n"},
+		{"file", "Watcher Root rwx\nWatcher Floor -\nWatcher Default rw\n"},
 	} {
 		for rule := range strings.Lines(rules.load) {
 			if err := os.WriteFile(filepath.Join(smackfs, "load2"), []byte(rule), 0); err != nil {
