@@ -45,7 +45,7 @@ const (
 	maxRunFile  = 256 << 20 // bytes of run.json
 	maxLogFile  = 16 << 20  // bytes of an HDR log
 	maxHist     = 1 << 20   // bytes of a histogram in memory; three digits up to an hour take a third
-	maxHistsAll = 8 << 30   // bytes of all histograms in memory; ten boots of all families take 2.3 GiB
+	maxHistsAll = 8 << 30   // bytes of all histograms in memory; ten boots of all families take more than 2 GiB
 )
 
 // Load reads and checks the run in dir with the raw histograms beside it. It
