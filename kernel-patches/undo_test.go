@@ -15,6 +15,7 @@ import (
 	"testing"
 	"text/tabwriter"
 
+	"wqfan/bench/guest/guesttest"
 	"wqfan/bench/kernel"
 	"wqfan/internal/inguest"
 	patches "wqfan/kernel-patches"
@@ -26,7 +27,7 @@ import (
 var undone = []struct {
 	undo    string
 	variant string
-	test    string // "program test", "kunit test", "wq test", "cost what", "selinux" or "smack"
+	test    string // "program test", "kunit test", "cgroup test", "wq test", "cost what", "selinux" or "smack"
 	why     string // what it says then
 }{
 	{"0001", "patched", "fserror_watch_test context", "kernel BUG at kernel/irq_work.c"},
@@ -40,7 +41,9 @@ var undone = []struct {
 	{"0002", "kunit", "kunit watch_queue_test_removed", "not ok"},
 	{"0005", "kunit", "kunit fserror_test_unmounted", "not ok"},
 	{"0010", "kunit", "kunit watch_queue_test_subtypes", "not ok"},
+	{"0012", "kunit", "cgroup queue", "was charged as"},
 	{"0018", "kunit", "kunit watch_queue_test_chain_whole", "not ok"},
+	{"0029", "kunit", "cgroup group", "want some of each"},
 	{"0042", "kunit", "watch_queue_test compat", "not ok"},
 	{"0023", "lsm", "selinux", "watched what the policy forbids"},
 	{"0026", "lsm", "selinux", "watched what the policy forbids"},
@@ -202,6 +205,8 @@ func TestOn(t *testing.T) {
 		selinux(t, im)
 	case "smack":
 		smack(t, im)
+	case "cgroup":
+		boot(t, guesttest.Options{Kernel: im.Path, Run: "^TestGuestCgroup$/^" + test + "$", FS: []string{"ext4"}})
 	case "kunit":
 		if v := one(t, im, nil, test); v != "ok" {
 			t.Errorf("%s: %s", *onTest, v)

@@ -77,15 +77,10 @@ func copyBoot(w *result.Writer, dir string, from *result.Run, fromDir, id string
 		}
 		c.Hists = slices.Clone(c.Hists)
 		for i, h := range c.Hists {
-			if h.Data == nil {
-				continue
-			}
-			again, err := result.NewHist(h.Name, h.Unit, h.Data)
-			if err != nil {
+			var err error
+			if c.Hists[i], err = h.Again(); err != nil {
 				return err
 			}
-			again.Windows = h.Windows
-			c.Hists[i] = again
 		}
 		if err := w.Cell(c); err != nil {
 			return err

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
+
 	"wqfan/bench/result"
 	"wqfan/bench/stat"
 )
@@ -223,6 +225,7 @@ func (g *group) inDetail() bool {
 // hist returns the histogram of that name of all boots together, or nil.
 func (g *group) hist(name string) *result.Hist {
 	var sum *result.Hist
+	var all []*hdrhistogram.Histogram
 	for i := range g.cells {
 		h := find(&g.cells[i], name)
 		switch {
@@ -230,13 +233,15 @@ func (g *group) hist(name string) *result.Hist {
 			continue
 		case sum == nil:
 			cp := *h
-			cp.Data = h.Data.Clone()
 			sum = &cp
 		default:
 			sum.N += h.N
 			sum.Max = max(sum.Max, h.Max)
-			sum.Data.Merge(h.Data)
 		}
+		all = append(all, h.Data)
+	}
+	if len(all) > 1 {
+		sum.Data = result.Sum(all...)
 	}
 	return sum
 }

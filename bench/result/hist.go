@@ -33,6 +33,38 @@ func (s Hist) summarised(h *hdrhistogram.Histogram) Hist {
 	return s
 }
 
+// Again returns h, which Load has read, encoded for its way to another [Writer],
+// which makes the same file of it.
+func (h Hist) Again() (Hist, error) {
+	if h.Data == nil {
+		return h, nil
+	}
+	again, err := NewHist(h.Name, h.Unit, reach(h.Data, h.Highest))
+	again.Windows = h.Windows
+	return again, err
+}
+
+// Sum returns a histogram of the values of all hs, which are of one precision
+// and at least one, and changes none of them.
+func Sum(hs ...*hdrhistogram.Histogram) *hdrhistogram.Histogram {
+	var highest int64
+	for _, h := range hs {
+		highest = max(highest, h.HighestTrackableValue())
+	}
+	sum := reach(hs[0], highest)
+	for _, h := range hs[1:] {
+		sum.Merge(h)
+	}
+	return sum
+}
+
+// reach returns h with a range up to highest, which is not below its values.
+func reach(h *hdrhistogram.Histogram, highest int64) *hdrhistogram.Histogram {
+	other := hdrhistogram.New(h.LowestTrackableValue(), highest, int(h.SignificantFigures()))
+	other.Merge(h)
+	return other
+}
+
 // monotone reports the first field that is smaller than the one before it.
 func (s Hist) monotone() (field string, ok bool) {
 	last := s.Min

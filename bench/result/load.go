@@ -45,7 +45,7 @@ const (
 	maxRunFile  = 256 << 20 // bytes of run.json
 	maxLogFile  = 16 << 20  // bytes of an HDR log
 	maxHist     = 1 << 20   // bytes of a histogram in memory; three digits up to an hour take a third
-	maxHistsAll = 8 << 30   // bytes of all histograms in memory; ten boots of all families take more than 2 GiB
+	maxHistsAll = 2 << 30   // bytes of all histograms in memory
 )
 
 // Load reads and checks the run in dir with the raw histograms beside it. It
@@ -128,9 +128,11 @@ func loadHist(root *os.Root, h *Hist) error {
 		return fmt.Errorf("load the raw data of a run: %w", err)
 	}
 	name = filepath.Join(root.Name(), name)
-	if h.Data, err = decodeLog(b); err != nil {
+	data, err := decodeLog(b)
+	if err != nil {
 		return &InvalidError{File: name, Problem: "unreadable", Err: err}
 	}
+	h.Data, h.Highest = reach(data, max(data.Max(), 2*data.LowestTrackableValue())), data.HighestTrackableValue()
 	raw := h.summarised(h.Data)
 	if raw.N != h.N || raw.Min != h.Min || raw.P50 != h.P50 || raw.P90 != h.P90 || raw.P99 != h.P99 || raw.P999 != h.P999 || raw.Max != h.Max {
 		return &InvalidError{File: name, Problem: fmt.Sprintf(

@@ -74,15 +74,18 @@ func testRoundTrip(t *testing.T, dir string) {
 		got := r.Cells[i]
 		for j := range w.Hists {
 			h := &got.Hists[j]
-			raw, err := hdrhistogram.Decode([]byte(w.Hists[j].Encoded))
+			again, err := h.Again()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if h.Data == nil || !h.Data.Equals(raw) {
+			if again.Encoded != w.Hists[j].Encoded {
 				t.Fatalf("%s: histogram %s is not the one that was written", w.ID, h.Name)
 			}
+			if got, want := h.Data.ByteSize(), hdrhistogram.New(1, h.Highest, 3).ByteSize(); 2*got > want {
+				t.Errorf("%s: histogram %s takes %d bytes of memory for values up to %d, and %d up to %d", w.ID, h.Name, got, h.Max, want, h.Highest)
+			}
 			w.Hists[j].Encoded, w.Hists[j].File = "", h.File
-			h.Data = nil
+			h.Data, h.Highest = nil, 0
 		}
 		if len(w.Hists) == 0 {
 			w.Hists = nil

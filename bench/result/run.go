@@ -304,6 +304,9 @@ type Hist struct {
 	// Encoded is the compressed HDR payload on its way from the guest to the
 	// host, which moves it into File.
 	Encoded string `json:"encoded,omitempty"`
-	// Data is the raw data, once Load has read File.
+	// Data is the raw data, once Load has read File, of a range no wider than
+	// its values take.
 	Data *hdrhistogram.Histogram `json:"-"`
+	// Highest is what File's range ends with, which is no value.
+	Highest int64 `json:"-"`
 }
