@@ -370,7 +370,7 @@ func flooded(ctx context.Context, c scenario.Cell, t Task, out *result.Cell) err
 		}
 	}
 	r := readers[0]
-	if c.Reader.Live && out.Account.Lost() > 0 && r.noise == nil {
+	if c.Reader.Live && (c.Course || out.Account.Lost() > 0) && r.noise == nil {
 		out.Timeline = timeline(stamps, r.receipts, r.signals, r.ch.sequenced)
 	}
 	out.Memory = mem.result(len(readers))

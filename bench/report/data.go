@@ -352,6 +352,7 @@ func (d *data) warnings(g *group) []string {
 	}
 	add(stat.Few(len(g.cells)))
 	timed, drifting, late := 0, 0, 0
+	coarse, stages := "", []string(nil)
 	for i := range g.cells {
 		c := &g.cells[i]
 		for _, w := range c.Warnings {
@@ -367,7 +368,9 @@ func (d *data) warnings(g *group) []string {
 			if h.Name == lateness || c.Scenario == decode || find(c, h.Name) == nil {
 				continue
 			}
-			add(stat.Coarse(d.boots[c.Boot].Clock, float64(h.P50)))
+			if w := stat.Coarse(d.boots[c.Boot].Clock, float64(h.P50)); w != "" {
+				coarse, stages = w, append(stages, h.Name)
+			}
 			if h.Name == readTime {
 				timed++
 				if !stat.Settled(h) {
@@ -375,6 +378,10 @@ func (d *data) warnings(g *group) []string {
 				}
 			}
 		}
+	}
+	if coarse != "" {
+		slices.Sort(stages)
+		add(coarse + ", much of " + strings.Join(slices.Compact(stages), ", "))
 	}
 	if late > 0 {
 		add(fmt.Sprintf("%s at p99, beyond its bound, in %d of %d boots: the errors did not come when they were due", result.Late, late, len(g.cells)))

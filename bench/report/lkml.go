@@ -446,15 +446,21 @@ func (m *mail) rates() {
 	m.para(fmt.Sprintf("%v, mode %s, open loop, errors per second of guest time%s, %s. Detail: up to here every error has a record. No loss: allows for errors that are known only by count. "+
 		"The last columns are of the highest rate, %s where a channel was asked for it; made%%: how much of it the injector achieved. "+
 		"A trial is %s to %s errors: a queue as long as that hides a deficit, so that channels compare only where their queues are alike.", p, p.mode, second, sample(gs), figures3(top), count(fewest), count(most)))
+	var rates []string
 	t := &textTable{heads: []string{"channel", "queue>", "detail>", "no loss>", "made%>", "count%>", "lost%>", ""}}
 	for _, a := range armsOf(gs) {
 		series := swept(ofArm(gs, a))
 		g := series[len(series)-1]
-		t.add(a, g.queue.String(), rateUpTo(series, (*group).inDetail), rateUpTo(series, (*group).lossless),
+		detail, noLoss := rateUpTo(series, (*group).inDetail), rateUpTo(series, (*group).lossless)
+		rates = append(rates, detail, noLoss)
+		t.add(a, g.queue.String(), detail, noLoss,
 			percent(min(100, 100*g.rate()/g.asked())), narrow(g.compactShare(coalesced)), narrow(lossOf(g)), m.markRates(series))
 	}
 	m.WriteString(t.String())
 	m.line("")
+	if s := rateWords(rates); s != "" {
+		m.para(s)
+	}
 }
 
 // targets shows what the prototype was to cost, and what it costs.

@@ -41,12 +41,14 @@ func (d *doc) sweep(m result.Mode, gs []*group) {
 	d.para("Mode %s, open loop: every channel is asked for the same rates, and shares are of the errors at the highest of them; \"made\" is how much of it the injector achieved. A rate counts for \"up to\" only where that is %.0f %% or more, and the injector no later than its bound. %s",
 		m, 100*reached, bootsNote(gs))
 	t := &table{heads: []string{"where", "channel", "all in detail up to /s>", "no loss up to /s>", "highest rate /s>", "made %>", "in detail %>", "by count %>", "lost, told %>", "**lost silently %**>", "warnings"}}
+	var rates []string
 	for _, p := range places(gs) {
 		here := at(gs, p)
 		top := common(here)
 		for _, a := range armsOf(here) {
 			series := swept(ofArm(here, a))
 			row := []string{p.String(), a, rateUpTo(series, (*group).inDetail), rateUpTo(series, (*group).lossless)}
+			rates = append(rates, row[2:]...)
 			i := slices.IndexFunc(series, func(g *group) bool { return g.asked() == top })
 			if i < 0 && own(series[0]) {
 				i = len(series) - 1
@@ -65,6 +67,9 @@ func (d *doc) sweep(m result.Mode, gs []*group) {
 		}
 	}
 	d.table(t)
+	if s := rateWords(rates); s != "" {
+		d.para("%s", s)
+	}
 	d.guarantee(gs)
 	lo, hi := spans(gs, func(g *group) float64 { return float64(g.burst) * float64(g.first().Params.Interval) / 1e6 })
 	length := figures3(lo) + " ms"

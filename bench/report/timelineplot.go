@@ -91,6 +91,9 @@ func courseOf(g *group) course {
 	c := course{group: g}
 	for i, at := range t.At {
 		x, out := float64(at)*scale, t.Read[i]
+		if t.Lost == nil && g.lossless() {
+			c.lost = append(c.lost, plotter.XY{X: x})
+		}
 		if t.Lost != nil {
 			out += t.Lost[i]
 			c.lost = append(c.lost, plotter.XY{X: x, Y: float64(t.Lost[i])})

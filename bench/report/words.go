@@ -121,6 +121,18 @@ func rateUpTo(series []*group, ok func(*group) bool) string {
 	return figures3(last.asked())
 }
 
+// rateWords says what rates of [rateUpTo] mean that are no numbers.
+func rateWords(rates []string) string {
+	var out []string
+	if slices.Contains(rates, "none") {
+		out = append(out, "None: not even the lowest rate tried.")
+	}
+	if slices.Contains(rates, "–") {
+		out = append(out, "–: not known, for at no rate that passed was the injector in time.")
+	}
+	return strings.Join(out, " ")
+}
+
 // bold makes a headline of a number that is not zero.
 func bold(s string) string {
 	if s == "0" {

@@ -167,7 +167,7 @@ type Cell struct {
 	Memory  *Memory        `json:"memory,omitempty"`
 	Search  *Search        `json:"search,omitempty"`
 
-	Timeline *Timeline `json:"timeline,omitempty"` // only in cells with a live reader and losses
+	Timeline *Timeline `json:"timeline,omitempty"` // only in cells with a live reader: with losses, or of the fastest floods
 
 	Events   []string `json:"events,omitempty"`   // what was read, in words: only in cells of real corruption
 	Warnings []string `json:"warnings,omitempty"` // travel with every number of this cell

@@ -30,6 +30,7 @@ type Cell struct {
 	Noise    uint64  // errors of class NoiseClass that come before the flood
 	Filter   bool    // the channel takes errors of the flood's class only
 	Reserve  uint64  // places that the channel keeps for errors of the flood's class
+	Course   bool    // say how full the queue was all along, whether errors are lost or not
 	Memory   bool    // take what the kernel's memory has lost to the channel
 	Like     Channel // the flood is what this channel can be told of; "" is the arm's own
 	Reader   Reader

@@ -366,7 +366,7 @@ func loss(a Arm, at place) []Cell {
 		// As many as fill the sweep's time: many slices of the scheduler, or
 		// the loss would be an accident of one.
 		n := max(500, uint64(sweep/max(d, flat)))
-		c := Cell{Point: "gap=" + ascii(d), Queue: largest(a), Reader: live,
+		c := Cell{Point: "gap=" + ascii(d), Queue: largest(a), Reader: live, Course: d <= us,
 			Flood: flood.Spec{Count: n, Schedule: flood.Fixed, Interval: d, Log: true}}
 		if d == 0 {
 			c.Point, c.Flood.Schedule = "gap=flat", flood.Flat
