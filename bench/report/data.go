@@ -30,6 +30,7 @@ const (
 	readTime   = result.IntendedToRead
 	lateness   = "lateness"
 	reportCost = "report-cost"
+	reportRead = "report-to-read"
 
 	unread = "unread" // the reader of a cell that starts when all is reported
 	fixed  = "fixed"  // the schedule whose rate is asked for

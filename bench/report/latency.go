@@ -137,11 +137,11 @@ func spectrum(h *result.Hist) (line, marks plotter.XYs) {
 
 // stageNames are the histograms of where a latency's time goes, in the order of
 // the table.
-var stageNames = []string{"report-to-post", "post-to-wake", "report-to-wake", "wake-to-read", "read-to-decoded", "report-to-read"}
+var stageNames = []string{"report-to-post", "post-to-wake", "report-to-wake", "wake-to-read", "read-to-decoded", reportRead}
 
 // stages shows where the time of a latency goes.
 func (d *doc) stages(m result.Mode, gs []*group) {
-	gs = filter(gs, func(g *group) bool { return g.p50("report-to-read").N > 0 })
+	gs = filter(gs, func(g *group) bool { return g.p50(reportRead).N > 0 })
 	if len(gs) == 0 {
 		return
 	}

@@ -348,6 +348,7 @@ func (m *mail) costs() {
 		p, p.mode, p.mode.Unit(), sample(way), way[0].percentile(lateness, 50), compactNote))
 	t := &textTable{heads: []string{"channel", "room>", "full>", "p50>", "p99>", "max>", ""}}
 	unreadCells := filter(at(m.groups[overflow], p), func(g *group) bool { return g.p50(reportCost).N > 0 })
+	var worst []string
 	for _, g := range filter(way, func(g *group) bool { return g.point == way[0].point }) {
 		row := []string{g.arm}
 		costs := []*group{roomy(ofArm(unreadCells, g.arm)), crowded(ofArm(unreadCells, g.arm))}
@@ -358,10 +359,16 @@ func (m *mail) costs() {
 			}
 			row = append(row, tight(c.p50(reportCost)))
 		}
+		if h := g.hist(reportRead); h != nil {
+			worst = append(worst, fmt.Sprintf("%s %s", g.arm, figures3(float64(h.Max))))
+		}
 		t.add(append(row, tight(g.p50(readTime)), g.percentile(readTime, 99), figures3(float64(g.hist(readTime).Max)), m.mark(append(costs, g)...))...)
 	}
 	m.WriteString(t.String())
 	m.line("")
+	if len(worst) > 0 {
+		m.para("Of the maxima the injector's lateness may be most. From the report itself until the error was read, the longest: " + strings.Join(worst, ", ") + ".")
+	}
 	m.ratios(filter(way, func(g *group) bool { return g.point == way[0].point }))
 	if text := m.worker(); text != "" {
 		m.para(text)

@@ -27,11 +27,11 @@ type target struct {
 
 var (
 	wqRead  = quantity{targets, "patched", "wq", "report+read"}
-	fanRead = quantity{targets, "patched", "fan", "report-to-read"}
+	fanRead = quantity{targets, "patched", "fan", reportRead}
 	wqCost  = quantity{targets, "patched", "wq", "report-in-burst"}
 	unheard = quantity{targets, "patched", "none", "report-in-burst"}
 
-	wqWaits  = quantity{targets, "patched", "wq", "report-to-read"}
+	wqWaits  = quantity{targets, "patched", "wq", reportRead}
 	fanPlain = quantity{targets, "patched", "fan", "report+read"}
 )
 
