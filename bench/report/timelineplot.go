@@ -16,8 +16,8 @@ import (
 	"wqfan/bench/result"
 )
 
-// withTimeline returns the groups of any scenario in which a live reader's
-// losses were recorded as they came.
+// withTimeline returns the groups of any scenario in which it was recorded how
+// far a live reader was behind, and what it lost, as errors came.
 func withTimeline(d *data) []*group {
 	var out []*group
 	for _, gs := range d.groups {
@@ -91,12 +91,12 @@ func courseOf(g *group) course {
 	c := course{group: g}
 	for i, at := range t.At {
 		x, out := float64(at)*scale, t.Read[i]
-		if t.Lost == nil && g.lossless() {
-			c.lost = append(c.lost, plotter.XY{X: x})
-		}
-		if t.Lost != nil {
+		switch {
+		case t.Lost != nil:
 			out += t.Lost[i]
 			c.lost = append(c.lost, plotter.XY{X: x, Y: float64(t.Lost[i])})
+		case g.lossless(): // without sequence numbers, too, it is known which: none
+			c.lost = append(c.lost, plotter.XY{X: x})
 		}
 		c.queued = append(c.queued, plotter.XY{X: x, Y: float64(t.Reported[i] - min(out, t.Reported[i]))})
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"gonum.org/v1/plot/plotter"
+
 	"wqfan/bench/result"
 	"wqfan/bench/result/resulttest"
 	"wqfan/fserr"
@@ -51,5 +53,40 @@ func TestCapacity(t *testing.T) {
 	g.cells[0].Params.Blob = 4096
 	if got := g.capacity(); got != 0 {
 		t.Errorf("%g errors of several notes", got)
+	}
+}
+
+// What a channel without sequence numbers lost is known where it is nothing.
+func TestCourse(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		cell  result.Cell
+		lost  []float64
+		depth []float64
+	}{
+		{"lossless", result.Cell{}, []float64{0, 0}, []float64{6, 0}},
+		{"lost, unknown which", result.Cell{Account: fserr.Account{Signalled: 1}}, nil, []float64{6, 0}},
+		{"lost, known which", result.Cell{Account: fserr.Account{Signalled: 4}, Timeline: &result.Timeline{Lost: []uint64{4, 4}}}, []float64{4, 4}, []float64{2, 0}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			line := &result.Timeline{At: []int64{1, 2}, Reported: []uint64{10, 10}, Read: []uint64{4, 10}}
+			if tt.cell.Timeline != nil {
+				line.Lost = tt.cell.Timeline.Lost
+			}
+			tt.cell.Timeline = line
+			c := courseOf(&group{cells: []result.Cell{tt.cell}, place: place{mode: result.ICount}})
+			ys := func(xys plotter.XYs) (out []float64) {
+				for _, xy := range xys {
+					out = append(out, xy.Y)
+				}
+				return out
+			}
+			if got := ys(c.lost); !slices.Equal(got, tt.lost) {
+				t.Errorf("lost %v, want %v", got, tt.lost)
+			}
+			if got := ys(c.queued); !slices.Equal(got, tt.depth) {
+				t.Errorf("queued %v, want %v", got, tt.depth)
+			}
+		})
 	}
 }

@@ -806,3 +806,20 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A sum has room for the values of all, however narrow the first is.
+func TestSum(t *testing.T) {
+	narrow, wide := hdrhistogram.New(1, 2000, 3), hdrhistogram.New(1, 1_000_000, 3)
+	for h, v := range map[*hdrhistogram.Histogram]int64{narrow: 1500, wide: 900_000} {
+		if err := h.RecordValue(v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sum := result.Sum(narrow, wide)
+	if sum.TotalCount() != 2 || sum.Min() != 1500 || !sum.ValuesAreEquivalent(sum.Max(), 900_000) {
+		t.Errorf("%d values from %d to %d", sum.TotalCount(), sum.Min(), sum.Max())
+	}
+	if narrow.TotalCount() != 1 || wide.TotalCount() != 1 {
+		t.Errorf("the summands have %d and %d values", narrow.TotalCount(), wide.TotalCount())
+	}
+}
