@@ -9,11 +9,15 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"wqfan/bench/flood"
 	"wqfan/bench/guest/guesttest"
 	"wqfan/bench/kernel"
+	"wqfan/fserr"
+	"wqfan/internal/inguest"
 	"wqfan/internal/need"
 	"wqfan/wq"
 )
@@ -21,7 +25,7 @@ import (
 // smackArg has the kernel use Smack instead of SELinux.
 const smackArg = "lsm=smack"
 
-// Smack's rules decide who watches a filesystem's errors, and a file's.
+// Smack's rules decide who watches a filesystem's errors, and a file's: who may is told.
 func TestSmack(t *testing.T) {
 	if !*series {
 		t.Skip("needs a kernel of its own: make series-test")
@@ -74,16 +78,15 @@ func TestGuestSmack(t *testing.T) {
 			}
 		}
 		for what, watch := range watches {
-			var err error
-			as(t, "Watcher", func() {
-				var q *wq.Queue
-				if q, err = wq.Open(wq.Config{}); err != nil {
-					t.Error(err)
-					return
-				}
-				defer q.Close()
-				err = watch(q)
-			})
+			q, err := wq.Open(wq.Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			as(t, "Watcher", func() { err = watch(q) })
+			if err == nil {
+				told(t, what, q, file)
+			}
+			q.Close()
 			switch {
 			case rules.allowed == what && err != nil:
 				t.Errorf("%s is allowed, %s: %v", rules.allowed, what, err)
@@ -93,6 +96,20 @@ func TestGuestSmack(t *testing.T) {
 				t.Errorf("%s is allowed, %s: %v, want %v", rules.allowed, what, err, unix.EACCES)
 			}
 		}
+	}
+}
+
+// told injects an error of a file, and wants it to be read.
+func told(t *testing.T, what string, q *wq.Queue, file *os.File) {
+	t.Helper()
+	inguest.Inject(t, flood.Spec{Count: 1, PerInode: true, Errno: 5}, file)
+	if err := q.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	events := make([]fserr.Event, 4)
+	n, err := q.Read(t.Context(), events)
+	if n != 1 || err != nil || events[0].Kind != fserr.Error {
+		t.Errorf("%s is watched, and an error of it reads as %v, %v", what, events[:n], err)
 	}
 }
 
