@@ -39,7 +39,7 @@ func (b Bisection) Run() (int, stat.Metric, error) {
 		if err != nil {
 			return nil, err
 		}
-		c, err := stat.Compare([]*result.Run{good}, []*result.Run{run})
+		c, err := stat.Compare([]*result.Run{good}, []*result.Run{run}, 0)
 		if err != nil {
 			return nil, fmt.Errorf("%d patches against %d: %w", n, b.Good, err)
 		}

@@ -21,6 +21,11 @@ import (
 // metric changed, however many it has.
 const Alpha = 0.01
 
+// Least is the smallest effect that a comparison speaks of unless it is told
+// otherwise, a part: another build of the same code is an instruction longer or
+// shorter here and there, and where every boot counts the same no noise hides it.
+const Least = 0.01
+
 // Published is how many boots a number takes that is to be published.
 const Published = 10
 
@@ -32,7 +37,8 @@ const (
 	Same      Verdict = "~"
 	Better    Verdict = "better"
 	Worse     Verdict = "worse"
-	Undecided Verdict = "?" // Metric.Warnings say why
+	Undecided Verdict = "?"    // Metric.Warnings say why
+	Void      Verdict = "void" // the cell is as invalid in the old kernel: there is nothing to hold the new one against
 )
 
 // Metric is one number of a cell in two kernels.
@@ -63,6 +69,7 @@ type Comparison struct {
 	Old      []result.Kernel `json:"old"` // by variant
 	New      []result.Kernel `json:"new"`
 	Host     result.Host     `json:"host"`
+	Least    float64         `json:"least"` // smallest effect that counts, a part
 	Metrics  []Metric        `json:"metrics"`
 	Warnings []string        `json:"warnings,omitempty"` // of all metrics
 }
@@ -84,11 +91,11 @@ func (e *NotComparableError) Error() string { return "not comparable: " + string
 
 // Compare holds the runs of one kernel against those of another. A metric has
 // changed when its ratio lies outside the noise floor of the boots of either
-// side, the interval of the ratio leaves out 1, and Mann and Whitney's test,
-// corrected after Holm for the number of metrics, is significant at [Alpha]; and
-// if errors are lost silently where none were before. The error is a
-// *[NotComparableError].
-func Compare(old, new []*result.Run) (*Comparison, error) {
+// side and is off by at least the part least, the interval of the ratio leaves
+// out 1, and Mann and Whitney's test, corrected after Holm for the number of
+// metrics, is significant at [Alpha]; and if errors are lost silently where none
+// were before, in an invalid cell too. The error is a *[NotComparableError].
+func Compare(old, new []*result.Run, least float64) (*Comparison, error) {
 	a, b := newSide("OLD", old), newSide("NEW", new)
 	// Runs that were measured in different ways lack each other's cells as well,
 	// which then says nothing.
@@ -97,7 +104,7 @@ func Compare(old, new []*result.Run) (*Comparison, error) {
 			return nil, &NotComparableError{why}
 		}
 	}
-	c := &Comparison{Old: a.kernels, New: b.kernels, Host: old[0].Host, Warnings: a.drift(b)}
+	c := &Comparison{Old: a.kernels, New: b.kernels, Host: old[0].Host, Least: least, Warnings: a.drift(b)}
 	for _, id := range a.ids() {
 		if !slices.Contains(c.Modes, a.cells[id].mode) {
 			c.Modes = append(c.Modes, a.cells[id].mode)
@@ -105,7 +112,7 @@ func Compare(old, new []*result.Run) (*Comparison, error) {
 		c.Metrics = append(c.Metrics, metricsOf(id, a.cells[id], b.cells[id])...)
 	}
 	slices.Sort(c.Modes)
-	judge(c.Metrics)
+	judge(c.Metrics, least)
 	return c, nil
 }
 
@@ -422,6 +429,17 @@ func sampleOf(boots []Boot) *benchmath.Sample {
 // than they say.
 const invalid = "invalid: "
 
+// invalid is in which part of its boots the cell is invalid.
+func (r *repeated) invalid() float64 {
+	n := 0
+	for _, c := range r.cells {
+		if slices.ContainsFunc(c.Warnings, func(w string) bool { return strings.HasPrefix(w, invalid) }) {
+			n++
+		}
+	}
+	return float64(n) / float64(len(r.cells))
+}
+
 // warn gathers what has to be known with the number.
 func (m *Metric) warn(old, new *repeated) {
 	seen := map[string]int{} // number in Warnings, by the text without its figures
@@ -436,15 +454,20 @@ func (m *Metric) warn(old, new *repeated) {
 	if w := Few(min(m.OldBoots, m.NewBoots)); w != "" {
 		add(w)
 	}
+	switch a, b := old.invalid(), new.invalid(); {
+	case a == 0 && b == 0:
+	case a == 0 || b-a > 0.5: // the new kernel may be why the injector was late
+		m.Verdict = Undecided
+		add(fmt.Sprintf("invalid in %.0f %% of OLD's boots and %.0f %% of NEW's", 100*a, 100*b))
+	default:
+		m.Verdict = Void
+	}
 	timed := m.Unit != "errors"
 	for _, side := range []*repeated{old, new} {
 		drifting, n := 0, 0
 		for i, c := range side.cells {
 			for _, w := range c.Warnings {
 				add(w)
-				if strings.HasPrefix(w, invalid) {
-					m.Verdict = Undecided
-				}
 			}
 			if !timed {
 				continue
@@ -501,12 +524,14 @@ func floats(xs []int64) []float64 {
 
 // judge gives the verdicts, with Holm's correction: from the smallest p on, each
 // is held against Alpha divided by the number of those that are left.
-func judge(ms []Metric) {
+func judge(ms []Metric, least float64) {
 	var tested []*Metric
 	for i := range ms {
 		m := &ms[i]
 		switch {
-		case m.Verdict == Undecided:
+		case m.Name == lostSilently && m.OldMax == 0 && m.New > 0:
+			m.Verdict = Worse // there is no chance in a guarantee that is broken
+		case m.Verdict == Undecided || m.Verdict == Void:
 		case m.Equal:
 			m.Verdict = Same
 		default:
@@ -519,12 +544,10 @@ func judge(ms []Metric) {
 		level := Alpha / float64(len(tested)-i)
 		significant = significant && m.P < level
 		switch {
-		case m.Name == lostSilently && m.OldMax == 0 && m.New > 0:
-			m.Verdict = Worse // there is no chance in a guarantee that is broken
 		case smallestP(m.OldBoots, m.NewBoots) >= Alpha/float64(len(tested)):
 			m.Verdict = Undecided
 			m.Warnings = append(m.Warnings, fmt.Sprintf("%d and %d boots are too few to tell a change from chance in %d metrics", m.OldBoots, m.NewBoots, len(tested)))
-		case significant && m.outside():
+		case significant && m.outside(least):
 			m.Verdict = Better
 			if m.New > m.Old != m.higher {
 				m.Verdict = Worse
@@ -535,14 +558,14 @@ func judge(ms []Metric) {
 	}
 }
 
-// outside says that the effect is beyond the noise floor, and 1 beyond the
-// interval. Where boots count nothing there is neither, only the test.
-func (m *Metric) outside() bool {
+// outside says that the effect is large enough and beyond the noise floor, and 1
+// beyond the interval. Where boots count nothing there is neither, only the test.
+func (m *Metric) outside(least float64) bool {
 	if m.Ratio == nil || m.Floor == nil || m.New == 0 {
 		return true
 	}
 	effect := max(m.New/m.Old, m.Old/m.New) - 1
-	return effect > *m.Floor && (m.Ratio.Lo > 1 || m.Ratio.Hi < 1)
+	return effect > *m.Floor && effect >= least && (m.Ratio.Lo > 1 || m.Ratio.Hi < 1)
 }
 
 // smallestP is the least that the test can give for so many boots: when each

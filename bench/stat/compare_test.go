@@ -35,6 +35,15 @@ func edit(arm, scenario string, f func(*result.Cell)) func(*result.Run, *result.
 	}
 }
 
+// late makes wq-base's latency invalid in a boot, or in all for "".
+func late(boot string) func(*result.Run, *result.Boot, *result.Cell) {
+	return func(_ *result.Run, b *result.Boot, c *result.Cell) {
+		if c != nil && c.ID == wqLatency && (boot == "" || b.ID == boot) {
+			c.Warnings = append(c.Warnings, result.Late)
+		}
+	}
+}
+
 const (
 	fanLatency = "latency/fs=ext4/cpus=1/arm=fan/pace=10ms"
 	wqLatency  = "latency/fs=ext4/cpus=1/arm=wq-base/pace=10ms"
@@ -55,6 +64,7 @@ func TestCompare(t *testing.T) {
 	tests := []struct {
 		name     string
 		old, new []resulttest.Repeated
+		least    float64
 		want     map[string]stat.Verdict // of the metrics that are not the same
 		warn     string                  // in the warnings of each of those
 	}{
@@ -65,6 +75,7 @@ func TestCompare(t *testing.T) {
 			want: map[string]stat.Verdict{wqLatency + " p50 intended-to-read": stat.Better, wqLatency + " p99 intended-to-read": stat.Better, wqOverflow + " p50 report-cost": stat.Better}},
 		{name: "two runs a side", old: []resulttest.Repeated{{Boots: 5, Seed: 1}, {Boots: 5, Seed: 3}}, new: []resulttest.Repeated{{Boots: 6, Seed: 2}, {Boots: 5, Seed: 4}}},
 		{name: "less than the noise", old: []resulttest.Repeated{ten}, new: []resulttest.Repeated{{Boots: 10, Seed: 2, Slower: 1.0005}}},
+		{name: "less than what counts", old: []resulttest.Repeated{ten}, new: []resulttest.Repeated{{Boots: 10, Seed: 2, Slower: 1.02}}, least: 0.03},
 		{name: "two boots", old: []resulttest.Repeated{{Boots: 2, Seed: 1}}, new: []resulttest.Repeated{{Boots: 2, Seed: 2, Slower: 2}}, warn: "2 and 2 boots are too few",
 			want: map[string]stat.Verdict{
 				fanLatency + " p50 intended-to-read": "?", fanLatency + " p99 intended-to-read": "?", wqLatency + " p50 intended-to-read": "?", wqLatency + " p99 intended-to-read": "?",
@@ -84,10 +95,26 @@ func TestCompare(t *testing.T) {
 		})}}, warn: "invalid: ", want: map[string]stat.Verdict{
 			wqLatency + " p50 intended-to-read": "?", wqLatency + " p99 intended-to-read": "?", wqLatency + " in detail": "?", wqLatency + " lost, signalled": "?", wqLatency + " lost silently": "?",
 			wqOverflow + " p50 report-cost": stat.Worse}},
+		{name: "late in one boot", old: []resulttest.Repeated{ten}, new: []resulttest.Repeated{{Boots: 10, Seed: 2, Edit: late("boot3")}}, warn: "invalid in 0 % of OLD's boots and 10 % of NEW's",
+			want: map[string]stat.Verdict{
+				wqLatency + " p50 intended-to-read": "?", wqLatency + " p99 intended-to-read": "?", wqLatency + " in detail": "?", wqLatency + " lost, signalled": "?", wqLatency + " lost silently": "?"}},
+		{name: "late on both sides", old: []resulttest.Repeated{{Boots: 10, Seed: 1, Edit: late("")}}, new: []resulttest.Repeated{{Boots: 10, Seed: 2, Slower: 1.5, Edit: late("")}},
+			want: map[string]stat.Verdict{
+				wqLatency + " p50 intended-to-read": stat.Void, wqLatency + " p99 intended-to-read": stat.Void, wqLatency + " in detail": stat.Void, wqLatency + " lost, signalled": stat.Void, wqLatency + " lost silently": stat.Void,
+				wqOverflow + " p50 report-cost": stat.Worse}},
+		{name: "late, and lost in silence", old: []resulttest.Repeated{{Boots: 10, Seed: 1, Edit: late("")}}, new: []resulttest.Repeated{{Boots: 10, Seed: 2, Edit: func(r *result.Run, b *result.Boot, c *result.Cell) {
+			late("")(r, b, c)
+			if c != nil && c.ID == wqLatency && b.ID == "boot7" {
+				c.Account.Detailed--
+				c.Account.Silent++
+			}
+		}}}, want: map[string]stat.Verdict{
+			wqLatency + " p50 intended-to-read": stat.Void, wqLatency + " p99 intended-to-read": stat.Void, wqLatency + " in detail": stat.Void, wqLatency + " lost, signalled": stat.Void,
+			wqLatency + " lost silently": stat.Worse}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := stat.Compare(runs(t, tt.old...), runs(t, tt.new...))
+			c, err := stat.Compare(runs(t, tt.old...), runs(t, tt.new...), tt.least)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -136,7 +163,7 @@ func TestCompareSchemas(t *testing.T) {
 			}
 			return out
 		}
-		_, err := stat.Compare(side(tt.old), side(tt.new))
+		_, err := stat.Compare(side(tt.old), side(tt.new), stat.Least)
 		var no *stat.NotComparableError
 		if tt.want == "" && err != nil || tt.want != "" && (!errors.As(err, &no) || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%v against %v: got %v, want %q", tt.old, tt.new, err, tt.want)
@@ -157,7 +184,7 @@ func TestCompareWarns(t *testing.T) {
 			}
 		}
 	}}
-	c, err := stat.Compare(runs(t, resulttest.Repeated{Boots: 7, Seed: 2}), runs(t, drift))
+	c, err := stat.Compare(runs(t, resulttest.Repeated{Boots: 7, Seed: 2}), runs(t, drift), stat.Least)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +256,7 @@ func TestNotComparable(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := stat.Compare(runs(t, tt.old...), runs(t, tt.new...))
+			_, err := stat.Compare(runs(t, tt.old...), runs(t, tt.new...), stat.Least)
 			var no *stat.NotComparableError
 			switch {
 			case tt.want == "" && err != nil:

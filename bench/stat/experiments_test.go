@@ -67,7 +67,7 @@ type tally struct {
 
 func (ta *tally) add(t *testing.T, old, new []*result.Run) {
 	t.Helper()
-	c, err := stat.Compare(old, new)
+	c, err := stat.Compare(old, new, stat.Least)
 	if err != nil {
 		t.Fatal(err)
 	}

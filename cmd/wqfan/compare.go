@@ -15,15 +15,17 @@ import (
 
 // compareCmd is `wqfan compare`.
 type compareCmd struct {
-	Old    string `arg:"" help:"Directory of a run, or several joined by commas."`
-	New    string `arg:"" help:"The same of another kernel."`
-	Format string `help:"text, markdown or json." enum:"text,markdown,json" default:"text"`
+	Old    string  `arg:"" help:"Directory of a run, or several joined by commas."`
+	New    string  `arg:"" help:"The same of another kernel."`
+	Least  float64 `help:"Smallest effect that counts, in percent; 0 for every instruction." default:"1"`
+	Format string  `help:"text, markdown or json." enum:"text,markdown,json" default:"text"`
 }
 
 // Help says what the exit statuses mean.
 func (compareCmd) Help() string {
 	return "Holds the boots of NEW against those of OLD, metric by metric. A metric is worse or better where its ratio is beyond the noise floor of boots of the same kernel, " +
-		"the interval of the ratio leaves out 1, and the difference is significant among so many metrics.\n\n" +
+		"at least --least percent, the interval of the ratio leaves out 1, and the difference is significant among so many metrics. Cells that are invalid on both sides, " +
+		"because more is offered than the injector can keep time for, are shown and do not count; errors lost silently always do.\n\n" +
 		"Exit statuses: 0 the same or better, 1 a regression, 2 not comparable or not decided: stderr says why."
 }
 
@@ -37,7 +39,7 @@ func (c *compareCmd) Run() error {
 	if err != nil {
 		return usage(err)
 	}
-	cmp, err := stat.Compare(old, runs)
+	cmp, err := stat.Compare(old, runs, c.Least/100)
 	var no *stat.NotComparableError
 	if errors.As(err, &no) && c.Format == "json" {
 		return usage(errors.Join(err, report.CompareJSON(os.Stdout, nil, no)))
