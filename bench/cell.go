@@ -283,6 +283,9 @@ func flooded(ctx context.Context, c scenario.Cell, t Task, out *result.Cell) err
 	}
 
 	var mem memory
+	if err := mem.begin(ctx, c, targets); err != nil {
+		return err
+	}
 	if err := mem.take(c); err != nil {
 		return err
 	}
@@ -299,6 +302,13 @@ func flooded(ctx context.Context, c scenario.Cell, t Task, out *result.Cell) err
 		return err
 	}
 	var running []<-chan error
+	if c.Reader.Realtime {
+		demote, err := promoted()
+		if err != nil {
+			return err
+		}
+		defer demote()
+	}
 	if c.Reader.Live {
 		for _, r := range readers {
 			running = append(running, r.start(ctx))
@@ -373,7 +383,7 @@ func flooded(ctx context.Context, c scenario.Cell, t Task, out *result.Cell) err
 	if c.Reader.Live && (c.Course || out.Account.Lost() > 0) && r.noise == nil {
 		out.Timeline = timeline(stamps, r.receipts, r.signals, r.ch.sequenced)
 	}
-	out.Memory = mem.result(len(readers))
+	out.Memory = mem.result(len(readers), uint64(len(stamps)))
 	return r.times(c, stamps, inodes, t.Mode.Unit(), out)
 }
 
@@ -661,11 +671,56 @@ func placed(r scenario.Reader) error {
 	if !r.Realtime {
 		return nil
 	}
-	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 50}
-	if err := unix.SchedSetAttr(0, &attr, 0); err != nil {
+	return realtime(0)
+}
+
+// realtime makes a thread SCHED_FIFO, but none that it makes, or the calling one
+// for 0.
+func realtime(tid int) error {
+	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 50, Flags: unix.SCHED_FLAG_RESET_ON_FORK}
+	if err := unix.SchedSetAttr(tid, &attr, 0); err != nil {
 		return fmt.Errorf("make a thread SCHED_FIFO: %w", os.NewSyscallError("sched_setattr", err))
 	}
 	return nil
+}
+
+// promoted makes the Go runtime's monitor a reader's equal until the returned
+// function is called. It holds a goroutine in its system call while it looks
+// whether to take away its P (setBlockOnExitSyscall in runtime/proc.go). A
+// reader that preempts it there on its CPU spins in sched_yield(2), which lets
+// none of a lower priority run, until the kernel throttles it after 0.95 s.
+func promoted() (demote func(), err error) {
+	tid, err := monitorThread()
+	if err != nil {
+		return nil, err
+	}
+	if err := realtime(tid); err != nil {
+		return nil, err
+	}
+	return func() {
+		// Fails only for a thread that is no more: the monitor does not end.
+		_ = unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0)
+	}, nil
+}
+
+// monitorThread finds the thread that runs sysmon: runtime.main starts it before
+// any other.
+func monitorThread() (int, error) {
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return 0, err
+	}
+	first := 0
+	for _, task := range tasks {
+		tid, err := strconv.Atoi(task.Name())
+		if err == nil && tid != os.Getpid() && (first == 0 || tid < first) {
+			first = tid
+		}
+	}
+	if first == 0 {
+		return 0, fmt.Errorf("/proc/self/task has no thread but the first: %w", unix.ESRCH)
+	}
+	return first, nil
 }
 
 // nextLook is when to look again: so long after the last time as is said,

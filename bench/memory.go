@@ -4,10 +4,12 @@ package bench
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"time"
 
+	"wqfan/bench/flood"
 	"wqfan/bench/result"
 	"wqfan/bench/scenario"
 )
@@ -59,10 +61,29 @@ func sparePages(zoneinfo []byte) (n int64) {
 	return n
 }
 
-// result says what one of n channels took, or nil.
-func (m *memory) result(n int) *result.Memory {
+// begin has the injector keep a log of one error in place of the last flood's,
+// so that what it gives back for the next is known.
+func (m *memory) begin(ctx context.Context, c scenario.Cell, targets []*os.File) error {
+	if !c.Memory {
+		return nil
+	}
+	_, err := flood.Inject(ctx, flood.Spec{Count: 1, Log: true}, targets...)
+	return err
+}
+
+// result says what one of n channels took, or nil. The injector's log of the
+// flood is none of it.
+func (m *memory) result(n int, logged uint64) *result.Memory {
 	if len(m.spare) != 3 {
 		return nil
 	}
-	return &result.Memory{Open: (m.spare[0] - m.spare[1]) / int64(n), Queued: (m.spare[1] - m.spare[2]) / int64(n)}
+	log := logPages(logged) - logPages(1)
+	return &result.Memory{Open: (m.spare[0] - m.spare[1]) / int64(n), Queued: (m.spare[1] - m.spare[2] - log) / int64(n)}
+}
+
+// logPages is what the injector's log of n errors takes, in bytes: it is made of
+// whole pages (vcalloc() in fs/fserror_inject.c).
+func logPages(n uint64) int64 {
+	page := int64(os.Getpagesize())
+	return (int64(n)*flood.StampSize + page - 1) / page * page
 }

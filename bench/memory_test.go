@@ -2,7 +2,25 @@
 
 package bench
 
-import "testing"
+import (
+	"os"
+	"testing"
+
+	"wqfan/bench/result"
+)
+
+// What the injector logs is not what a channel keeps.
+func TestMemoryResult(t *testing.T) {
+	const errors, kept = 1 << 14, 100 << 20
+	page := int64(os.Getpagesize())
+	m := memory{spare: []int64{3 * kept, 2 * kept, kept - errors*24 + page}}
+	if got, want := *m.result(2, errors), (result.Memory{Open: kept / 2, Queued: kept / 2}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if got := (&memory{}).result(1, 1); got != nil {
+		t.Errorf("%+v of nothing taken", got)
+	}
+}
 
 func TestSparePages(t *testing.T) {
 	const zoneinfo = `Node 0, zone      DMA

@@ -227,6 +227,12 @@ func price(c scenario.Cell, t Task, out *result.Cell) error {
 	go func() {
 		// Not unlocked. What an error sets to work must not run inside its price.
 		runtime.LockOSThread()
+		demote, err := promoted()
+		if err != nil {
+			done <- err
+			return
+		}
+		defer demote()
 		if err := placed(scenario.Reader{Realtime: true}); err != nil {
 			done <- err
 			return

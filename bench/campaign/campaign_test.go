@@ -165,8 +165,8 @@ func checkOverflow(t *testing.T, c result.Cell) {
 // What the scenarios are there to show.
 func TestFindings(t *testing.T) {
 	o := options(t, "", scenario.Select{Kernels: []scenario.Variant{scenario.Patched}, CPUs: []int{1}, FS: []string{"ext4"},
-		Scenarios: []string{"overflow", "chain", "filter", "scope", "reader", scenario.Decode},
-		Cells: []string{"arm=wq/queue=16384/burst=1000000", "blob=400/reader=1ms", "arm=wq/keep=nothing", "keep=class", "keep=reserve",
+		Scenarios: []string{"overflow", "chain", "filter", "scope", "reader", scenario.Decode, scenario.Loss},
+		Cells: []string{"arm=fan/gap=flat", "arm=fan/gap=100us", "arm=wq/queue=16384/burst=1000000", "blob=400/reader=1ms", "arm=wq/keep=nothing", "keep=class", "keep=reserve",
 			"files=16", "record=inode", "arm=wq/wait=ppoll", "arm=wq/wait=read", "arm=fan/wait=read", "arm=wq/stall=50ms"}})
 	o.Mode = result.ICount
 	run, err := record(t, t.Context(), o)
@@ -199,6 +199,11 @@ func TestFindings(t *testing.T) {
 		"wq files=16":         func(c result.Cell) bool { return c.Account.Detailed == 100 },
 		"fan files=16":        func(c result.Cell) bool { return c.Account.Delivered() == 100 },
 		"fan-detail files=16": func(c result.Cell) bool { return c.Account.Detailed == 100 },
+		// How full the queue was is told of the fastest flood, although nothing is lost in it.
+		"fan gap=flat": func(c result.Cell) bool {
+			return c.Account.Lost() == 0 && c.Timeline != nil && slices.Max(c.Timeline.Reported) == c.Account.Injected
+		},
+		"fan gap=100us": func(c result.Cell) bool { return c.Account.Lost() == 0 && c.Timeline == nil },
 		// The decoder in C is there, and decodes what was read.
 		"wq record=inode":  decoded,
 		"fan record=inode": decoded,

@@ -154,6 +154,10 @@ type Stamp struct {
 	Returned int64 // fserror_report() left
 }
 
+// StampSize is what a stamp takes in the injector's log, in bytes (struct
+// inject_log in fs/fserror_inject.c).
+const StampSize = 24
+
 // ErrNoInjector says that the kernel has no error injector.
 var ErrNoInjector = errors.New("the kernel has no filesystem error injector: it lacks the patch \"fserror: add an error injector\" or CONFIG_FS_ERROR_INJECT")
 
@@ -310,13 +314,12 @@ func Log() ([]Stamp, error) {
 }
 
 func parseLog(b []byte) ([]Stamp, error) {
-	const size = 24
-	if len(b)%size != 0 {
-		return nil, fmt.Errorf("injector's log: %d bytes are no multiple of %d", len(b), size)
+	if len(b)%StampSize != 0 {
+		return nil, fmt.Errorf("injector's log: %d bytes are no multiple of %d", len(b), StampSize)
 	}
-	s := make([]Stamp, len(b)/size)
+	s := make([]Stamp, len(b)/StampSize)
 	for i := range s {
-		rec := b[i*size:]
+		rec := b[i*StampSize:]
 		s[i] = Stamp{
 			Intended: int64(binary.NativeEndian.Uint64(rec)),
 			Called:   int64(binary.NativeEndian.Uint64(rec[8:])),
