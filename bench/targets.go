@@ -27,9 +27,10 @@ const rounds, bursts = 200, 20
 // record of the same size, and what each record costs in a read(2) of a full
 // ring. The account is of all errors made on the way.
 //
-// The channel is not in the poller of Go's runtime. That would be called back by
-// each post, and woken by one that finds its thread asleep: up to 1,700
-// instructions of the reader's own choice, or none, as that thread happened to be.
+// Unless the cell asks for it the channel is not in the poller of Go's runtime.
+// That would be called back by each post, and woken by one that finds its thread
+// asleep: up to 1,700 instructions of the reader's own choice, or none, as that
+// thread happened to be.
 func yardsticks(ctx context.Context, c scenario.Cell, t Task, out *result.Cell) error {
 	mounts := []string{t.Mounts[c.FS]}
 	if err := remount(c.FS, mounts[0]); err != nil {

@@ -221,11 +221,18 @@ func (d *data) costs() (out []cost) {
 	alone := filter(d.groups[targets], func(g *group) bool { return slices.Contains(timed, g.mode) && g.first().Params.Reader == unread })
 	bursts := filter(d.groups[overflow], func(g *group) bool { return slices.Contains(timed, g.mode) && g.p50(reportCost).N > 0 })
 	for _, p := range places(slices.Concat(alone, bursts)) {
-		here := at(alone, p)
-		arm := prototype(here)
-		add(here, arm, "single", "report", false, first)
-		add(here, arm, "burst", "report-in-burst", false, first)
-		here, arm = at(bursts, p), prototype(bursts)
+		known := false
+		for _, epoll := range []bool{false, true} {
+			here := filter(at(alone, p), func(g *group) bool { return polled(g) == epoll })
+			arm := prototype(here)
+			add(here, arm, "single", "report", epoll, first)
+			add(here, arm, "burst", "report-in-burst", epoll, first)
+			known = epoll && len(here) > 0
+		}
+		if known {
+			continue
+		}
+		here, arm := at(bursts, p), prototype(bursts)
 		add(here, arm, "single", reportCost, true, func(gs []*group) *group {
 			return first(filter(filled(gs, false), func(g *group) bool { return g.burst == 1 }))
 		})

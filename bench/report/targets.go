@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"wqfan/bench/result"
+	"wqfan/bench/scenario"
 	"wqfan/bench/stat"
 )
 
@@ -51,12 +52,18 @@ var targetList = []target{
 // median finds a quantity under icount; of is nil where it was not measured.
 func (d *data) median(q quantity) (m stat.Median, of *group) {
 	for _, g := range inMode(d.groups[q.scenario], result.ICount) {
+		if polled(g) || g.fs != "ext4" {
+			continue
+		}
 		if m := g.p50(q.hist); g.variant == q.variant && g.first().Arm == q.arm && m.N > 0 {
 			return m, g
 		}
 	}
 	return stat.Median{}, nil
 }
+
+// polled says that the channel of a yardstick was in an epoll set.
+func polled(g *group) bool { return strings.HasSuffix(g.point, scenario.Polled) }
 
 // targetRows says of each target what it is about, what was measured, the bound,
 // the yardstick, whether it was reached, and the warnings.
@@ -124,7 +131,7 @@ func (d *doc) targets() {
 	}
 	d.table(&table{heads: []string{"what", "figure>", "target>", "yardstick>", "met", "warnings"}, rows: d.targetRows()})
 	gs = filter(gs, func(g *group) bool { return g.first().Params.Reader == unread })
-	costs := &table{heads: []string{"kernel", "channel"}}
+	costs := &table{heads: []string{"filesystem", "kernel", "channel", "epoll"}}
 	for _, g := range gs {
 		for _, h := range g.first().Hists {
 			if head := clean(h.Name) + ">"; !slices.Contains(costs.heads, head) {
@@ -133,8 +140,8 @@ func (d *doc) targets() {
 		}
 	}
 	for _, g := range gs {
-		row := []string{g.variant, g.arm}
-		for _, head := range costs.heads[2:] {
+		row := []string{g.fs, g.variant, g.arm, map[bool]string{true: "yes", false: "no"}[polled(g)]}
+		for _, head := range costs.heads[4:] {
 			row = append(row, g.half(strings.TrimSuffix(head, ">")))
 		}
 		costs.add(append(row, d.mark(g))...)

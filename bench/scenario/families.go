@@ -22,6 +22,10 @@ const (
 	Decode     = "decode"
 )
 
+// Polled ends the point of a cell of Targets whose channel is in an epoll set,
+// that of Go's runtime.
+const Polled = " epoll"
+
 // Scenario is a family of cells: one question to every arm.
 type Scenario struct {
 	Name  string
@@ -157,14 +161,21 @@ var families = []Scenario{
 		})},
 	{Name: Targets, About: "what a report, its record and a full ring cost, beside a raw pipe",
 		arms: append([]string{"none"}, compared...), on: []Variant{Base, Patched},
-		fs: ext4, once: true, cells: func(a Arm, _ place) []Cell {
+		once: true, cells: func(a Arm, at place) []Cell {
 			// Out of the poller of Go's runtime, which each post would call.
 			c := Cell{Point: "ring=512", Queue: 512, Reader: Reader{Realtime: true},
 				Flood: flood.Spec{Count: 1, Schedule: flood.Poisson, Interval: 5 * time.Millisecond, Log: true}}
-			if a.Channel == Nothing {
+			polled := c
+			polled.Point, polled.Reader = c.Point+Polled, Reader{}
+			switch {
+			case !at.first() && !slices.Contains([]string{"fan", "wq-base", "wq"}, a.Name):
+				return nil
+			case !at.first():
+				return []Cell{c, polled}
+			case a.Channel == Nothing:
 				return []Cell{c}
 			}
-			return []Cell{c, paced(a, "reader=waits", 200, 10*time.Millisecond, waiting)}
+			return []Cell{c, polled, paced(a, "reader=waits", 200, 10*time.Millisecond, waiting)}
 		}},
 	{Name: Price, About: "what it costs when nobody watches: an ext4 error and a key update on each kernel",
 		arms: []string{"none"}, fs: ext4, once: true, cells: func(Arm, place) []Cell { return []Cell{{Point: "watchers=0"}} }},
