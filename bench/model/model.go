@@ -80,6 +80,26 @@ func Periodic(rate, period float64, k int, periods float64) (loss, stdErr float6
 	return over / mean, math.Sqrt(max(0, over2-over*over)/max(1, periods)) / mean
 }
 
+// PeriodicFlood is [Periodic] of floods of n records each, which begin anywhere
+// between two looks: what comes before the first look and after the last has less
+// than a period to fill the queue.
+func PeriodicFlood(rate, period float64, k int, n, floods float64) (loss, stdErr float64) {
+	mean := rate * period
+	if mean <= 0 || n <= mean {
+		return 0, 0
+	}
+	loss, stdErr = Periodic(rate, period, k, n*floods/mean)
+	const steps = 64
+	begun := 0.0 // lost of a period that is cut short anywhere
+	for i := range steps {
+		u := (float64(i) + 0.5) / steps
+		part, _ := Periodic(rate, u*period, k, 1)
+		begun += part * u / steps
+	}
+	periods := n / mean
+	return ((periods-1)*loss + 2*begun) / periods, stdErr
+}
+
 // PeriodicSize returns the smallest queue whose loss by [Periodic] is no more
 // than that.
 func PeriodicSize(rate, period, loss float64) int {
@@ -171,9 +191,13 @@ func smallest(enough func(k int) bool) int {
 	return hi/2 + sort.Search(hi-hi/2, func(i int) bool { return enough(hi/2 + i) })
 }
 
+// LeftOut is the share of a predicted loss that may be due to what the models
+// leave out, such as how long a look takes.
+const LeftOut = 0.02
+
 // Agrees says whether a loss that was observed among n records is the one that
-// was predicted: within three standard errors, a tenth for what a model leaves
-// out, and the rule of three for what is too rare to be seen.
+// was predicted: within three standard errors, [LeftOut], and the rule of three
+// for what is too rare to be seen.
 func Agrees(predicted, stdErr, observed float64, n uint64) bool {
-	return math.Abs(observed-predicted) <= 3*stdErr+0.1*predicted+3/float64(max(1, n))
+	return math.Abs(observed-predicted) <= 3*stdErr+LeftOut*predicted+3/float64(max(1, n))
 }

@@ -86,7 +86,7 @@ func Check(d Demand, r Reader, trials []Trial) []string {
 // of a burst it is the most that can be lost.
 func Predicted(d Demand, r Reader, size int, n float64) (loss, stdErr float64) {
 	if r.Every > 0 {
-		return Periodic(d.Rate(), r.Every, size, n/(d.Rate()*r.Every))
+		return PeriodicFlood(d.Rate(), r.Every, size, n, 1)
 	}
 	need := Burst(d.Burst, d.Within, r.Stall, r.Rate)
 	return math.Max(0, float64(need-size)/float64(max(1, d.Burst))), 0

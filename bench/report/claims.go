@@ -349,8 +349,8 @@ func submission(d *data) finding {
 	f.short = fmt.Sprintf("a report costs %s, in multiples of fan: %s; read after fan %s, %s %s (%s)", way.arm, strings.Join(ratios, "; "),
 		way.medianOf(way.fan), way.arm, way.medianOf(way.group), way.mode.Unit())
 	f.text = fmt.Sprintf("From the moment an error is due until it is read it takes %s %s with fan and %s with %s on %v, a ratio of %s. %s "+
-		"What a report costs the context that hit the error, in %s, is below: a single one, and one of many in a row, before the queue is full; an epoll set, which Go's runtime has its descriptors in, "+
-		"is called back by each post to watch_queue, and may wake a thread there, where fanotify leaves both to fserror's worker. A ~ is within the noise: the interval holds 1, or two halves of the boots of one channel differ as much (A/A). "+
+		"What a report costs the context that hit the error, in %s, is below: a single one, and one of many in a row, before the queue is full, with the ratio of the means over the boots, not of the medians beside it; an epoll set, which Go's runtime has its descriptors in, "+
+		"is called back by each post to watch_queue, and would wake a thread that sleeps there, which none does here, where fanotify leaves both to fserror's worker. A ~ is within the noise: the interval holds 1, or two halves of the boots of one channel differ as much (A/A). "+
 		"That watch_queue's post allocates nothing is no figure here: the code shows it, which has no allocation between the report and the ring. "+
 		"On the kernel base, and on XFS, fserror allocates its event for every error all the same.",
 		way.medianOf(way.fan), way.mode.Unit(), way.medianOf(way.group), way.arm, way.place, way.full(), d.worker(), way.mode.Unit())
@@ -382,7 +382,7 @@ func leftOut(left []result.Cell, shows string) string {
 
 // chains judges by records that take several notes, where some were lost.
 func chains(d *data) finding {
-	gs, left := onTime(filter(d.groups["chain"], func(g *group) bool { return !g.lossless() && g.first().Params.Blob > maxNote }))
+	gs, left := onTime(filter(d.groups["chain"], func(g *group) bool { return !g.lossless() && g.first().Params.Blob > 0 }))
 	mine := filter(gs, func(g *group) bool { return watchQueue(g.arm) })
 	if len(mine) == 0 {
 		return notMeasured(d)
@@ -434,9 +434,6 @@ func chains(d *data) finding {
 	}
 	return f
 }
-
-// maxNote is the longest record that watch_queue takes in one note, in bytes.
-const maxNote = 127
 
 // scoped returns the groups of readers without privileges, of which each holds
 // one of several files, with those that were told of all of its errors.

@@ -67,7 +67,7 @@ func heatFigure(d *data, m result.Mode, gs []*group) *figure {
 			categoryAxis(&p.X, thinned(labels))
 			logAxis(&p.Y, values)
 			for _, g := range mine {
-				p.Add(heat{float64(slices.Index(rates, g.asked())), g.hist(readTime)})
+				p.Add(heat{float64(slices.Index(rates, g.asked())), g.hist(readTime), g.late()})
 			}
 			row = append(row, p)
 		}
@@ -88,13 +88,23 @@ func heatFigure(d *data, m result.Mode, gs []*group) *figure {
 		}
 		f.legend = append(f.legend, entry{name, func(c *draw.Canvas) { fate{fill: s.shade, edge: true}.fillRect(c, c.Rectangle) }})
 	}
+	if slices.ContainsFunc(gs, (*group).late) {
+		f.legend = append(f.legend, entry{"injector late or short of the rate", func(c *draw.Canvas) {
+			box := corners(c.Rectangle)
+			c.StrokeLines(lateLine, append(box, box[0]))
+		}})
+	}
 	return f
 }
 
+// lateLine is around a column whose errors did not come when they were due.
+var lateLine = draw.LineStyle{Color: grey, Width: 0.8, Dashes: []vg.Length{2, 2}}
+
 // heat is one column: the latencies at one rate.
 type heat struct {
-	x float64
-	h *result.Hist
+	x    float64
+	h    *result.Hist
+	late bool // or short of the rate
 }
 
 // Plot draws the bins that have errors, those of one shade together. Where another
@@ -131,6 +141,10 @@ func (h heat) Plot(c draw.Canvas, p *plot.Plot) {
 			to += 0.5
 		}
 		c.FillPolygon(shadeOf(bin), corners(vg.Rectangle{Min: vg.Point{X: x(h.x - 0.45), Y: edge(float64(bin))}, Max: vg.Point{X: x(h.x + 0.45), Y: edge(to)}}))
+	}
+	if h.late {
+		box := corners(vg.Rectangle{Min: vg.Point{X: x(h.x - 0.48), Y: c.Min.Y}, Max: vg.Point{X: x(h.x + 0.48), Y: c.Max.Y}})
+		c.StrokeLines(lateLine, append(box, box[0]))
 	}
 	c.DrawGlyphNoClip(draw.GlyphStyle{Color: vermilion, Radius: 3, Shape: draw.CrossGlyph{}}, vg.Point{X: x(h.x), Y: y(max(1, float64(h.h.Data.Max())))})
 }

@@ -250,11 +250,14 @@ func (m *mail) burst() {
 		for _, q := range queuesOf(ofArm(gs, a)) {
 			series := ofQueue(ofArm(gs, a), q)
 			g := series[len(series)-1]
-			t.add(a, strings.NewReplacer(" of ", "/", " taken", "").Replace(q.String()), count(g.burst), g.spread(detailed), g.spread(coalesced), g.spread(lostTold), g.spread(lostMute), m.mark(g))
+			t.add(a, strings.NewReplacer(" of ", "/", " taken", "").Replace(q.String()), count(g.burst), g.spread(detailed), g.spread(coalesced), told(g.spread(lostTold), g), g.spread(lostMute), m.mark(g))
 		}
 	}
 	m.WriteString(t.String())
 	m.line("")
+	if slices.ContainsFunc(gs, (*group).guaranteed) {
+		m.para("†: by the channel's guarantee, which is that FAN_Q_OVERFLOW is queued at the first drop, the newest note of a full ring marked, and neither forgotten before it is read. There is no count and no number in sequence to hold it against.")
+	}
 	m.kept(filled(gs, false))
 }
 

@@ -3,8 +3,11 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -19,6 +22,46 @@ type doc struct {
 }
 
 func (d *doc) para(format string, a ...any) { fmt.Fprintf(&d.Builder, format+"\n\n", a...) }
+
+// inBoots finds in how many boots of how many a warning holds.
+var inBoots = regexp.MustCompile(` in ([0-9]+) of ([0-9]+) boots`)
+
+// mark is [data.mark] and says in how many boots each warning holds, where that
+// is not all that there is to it: [3: 1/10].
+func (d *doc) mark(gs ...*group) string {
+	boots := map[string][]int{} // by mark, parts of them in permille, of
+	text := map[int]string{}
+	var marks []string
+	for _, g := range gs {
+		if g == nil {
+			continue
+		}
+		for _, w := range d.warnings(g) {
+			mark := strings.Trim(d.note(w), "[]")
+			if !slices.Contains(marks, mark) {
+				marks = append(marks, mark)
+			}
+			if m := inBoots.FindStringSubmatch(w); m != nil {
+				k, _ := strconv.Atoi(m[1])
+				n, _ := strconv.Atoi(m[2])
+				part := 1000 * k / max(n, 1)
+				boots[mark] = append(boots[mark], part)
+				text[part] = m[1] + "/" + m[2]
+			}
+		}
+	}
+	slices.SortFunc(marks, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+	for i, mark := range marks {
+		if parts := boots[mark]; len(parts) > 0 {
+			mark += ": " + text[slices.Min(parts)]
+			if slices.Min(parts) != slices.Max(parts) {
+				mark += " to " + text[slices.Max(parts)]
+			}
+		}
+		marks[i] = "[" + mark + "]"
+	}
+	return strings.Join(marks, " ")
+}
 
 func (d *doc) table(t *table) { d.para("%s", strings.TrimSuffix(t.String(), "\n")) }
 

@@ -34,6 +34,7 @@ var otherColumns = []column{
 	{"of others before>", func(g *group) string { return earlier(g, func(a *fserr.Account) uint64 { return a.Injected }) }},
 	{"kept>", func(g *group) string { return earlier(g, (*fserr.Account).Delivered) }},
 	{"cost p50>", func(g *group) string { return g.half(reportCost) }},
+	{"cost max>", func(g *group) string { return g.longest(reportCost) }},
 	{"latency p50>", func(g *group) string { return g.half(readTime) }},
 	{"p99>", func(g *group) string { return g.timed(readTime, 99) }},
 	{"max>", func(g *group) string { return g.timed(readTime, 100) }},
@@ -76,6 +77,15 @@ func (g *group) half(name string) string {
 		return ""
 	}
 	return compact(m)
+}
+
+// longest writes the largest value of all boots, where there is one.
+func (g *group) longest(name string) string {
+	h := g.hist(name)
+	if h == nil {
+		return ""
+	}
+	return figures3(float64(h.Max))
 }
 
 // limited says that the bracket of a search ends at what the injector can offer:

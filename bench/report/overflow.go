@@ -107,7 +107,7 @@ func (d *doc) cost() {
 			ignores = " A count of instructions ignores cache misses and the price of locked operations."
 		}
 		d.para("Mode %s, in %s; %s%s", m, m.Unit(), bootsNote(mode), ignores)
-		t := &table{heads: []string{"where", "channel", "room: queue", "burst>", "p50>", "full: queue", "burst>", "p50>", "warnings"}}
+		t := &table{heads: []string{"where", "channel", "room: queue", "burst>", "p50>", "longest>", "full: queue", "burst>", "p50>", "longest>", "warnings"}}
 		for _, p := range places(mode) {
 			for _, a := range armsOf(at(mode, p)) {
 				mine := ofArm(at(mode, p), a)
@@ -115,10 +115,10 @@ func (d *doc) cost() {
 				shown := []*group{roomy(mine), crowded(mine)}
 				for _, g := range shown {
 					if g == nil {
-						row = append(row, "–", "–", "–")
+						row = append(row, "–", "–", "–", "–")
 						continue
 					}
-					row = append(row, g.queue.String(), count(g.burst), withInterval(g.p50(reportCost)))
+					row = append(row, g.queue.String(), count(g.burst), withInterval(g.p50(reportCost)), g.longest(reportCost))
 				}
 				t.add(append(row, d.mark(shown...))...)
 			}

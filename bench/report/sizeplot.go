@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -38,12 +39,12 @@ func (g *group) lostShare() float64 {
 	return part(lost, all)
 }
 
-// predictedLoss is what [model.Periodic] says of the group's load and a queue of
-// a size, with the standard error over its boots.
+// predictedLoss is what [model.PeriodicFlood] says of the group's load and a queue
+// of a size, with the standard error over its boots.
 func (g *group) predictedLoss(size int) (loss, stdErr float64) {
 	p := g.first().Params
 	rate, every := 1/float64(p.Interval), float64(p.Every)
-	return model.Periodic(rate, every, size, float64(p.Errors)*float64(len(g.cells))/(rate*every))
+	return model.PeriodicFlood(rate, every, size, float64(p.Errors), float64(len(g.cells)))
 }
 
 // sizeFigure shows the loss against the size of the queue, and the theory.
@@ -107,8 +108,24 @@ func sizeFigure(d *data, m result.Mode, gs []*group) *figure {
 		legend: append(armEntries(armsOf(gs), false), entry{"queue theory", func(c *draw.Canvas) { c.StrokeLine2(theoryLine, c.Min.X, c.Center().Y, c.Max.X, c.Center().Y) }}),
 		alt:    "Log-log: the share of the errors that was lost against the size of the queue, by channel, with the prediction of queue theory.",
 		notes: []string{fmt.Sprintf("%s. Errors at random (Poisson); the reader looks now and then and takes all there is.", d.kernelNote(gs)),
-			"Theory: E[(X-K)+]/E[X], X the errors between two looks. Nothing is fitted. Observed: all boots together. " + bootsNote(gs)},
+			"Theory: E[(X-K)+]/E[X], X the errors between two looks, the first and the last cut short. Nothing is fitted. Observed: all boots together. " + bootsNote(gs)},
 	}
+}
+
+// percent3 writes a share in percent, to three places: what is rare is compared, too.
+func percent3(v float64) string {
+	if v > 0 && v < 5e-6 {
+		return "<0.001"
+	}
+	return strconv.FormatFloat(100*v, 'f', 3, 64)
+}
+
+// off says by how many standard errors a loss differs from the one predicted.
+func off(seen, predicted, stdErr float64) string {
+	if stdErr < 1e-9 {
+		return "–"
+	}
+	return strconv.FormatFloat((seen-predicted)/stdErr, 'f', 1, 64)
 }
 
 // scaleEnd is where a logarithmic axis ends, and the place of what is none begins.
@@ -135,8 +152,8 @@ func (d *doc) sizes() {
 			continue
 		}
 		d.para("## Size: how large a queue has to be")
-		d.para("Mode %s. Errors at random against a reader that looks now and then and takes all there is; predicted from those two rates alone, ± one standard error. The reader looks at fixed times, however long a look takes; nothing is fitted. Lost is of all boots together. `wqfan size` answers for other loads. %s", m, bootsNote(gs))
-		t := &table{heads: []string{"channel", "errors/s>", "read every", "queue>", "lost %>", "predicted %>", "agrees", "warnings"}}
+		d.para("Mode %s. Errors at random against a reader that looks now and then and takes all there is; predicted from those two rates alone, ± one standard error. The reader looks at fixed times, however long a look takes; nothing is fitted. Lost is of all boots together. They agree if they differ by no more than three standard errors and %g %% of what is predicted, which is for what the model leaves out; off is by how many standard errors they do. Boot for boot the channels were offered the same errors, so that they do not bear each other out. `wqfan size` answers for other loads. %s", m, 100*model.LeftOut, bootsNote(gs))
+		t := &table{heads: []string{"channel", "errors/s>", "read every", "queue>", "lost %>", "predicted %>", "off>", "agrees", "warnings"}}
 		slices.SortStableFunc(gs, func(a, b *group) int { return compareArms(a.arm, b.arm) })
 		for _, g := range gs {
 			p := g.first().Params
@@ -145,8 +162,8 @@ func (d *doc) sizes() {
 			if !model.Agrees(loss, stdErr, g.lostShare(), g.burst*uint64(len(g.cells))) {
 				agrees = "**no**"
 			}
-			t.add(g.arm, figures3(1e9/float64(p.Interval)), figures3(float64(p.Every)/1e6)+" ms", g.queue.String(), percent(100*g.lostShare()),
-				fmt.Sprintf("%s ± %s", percent(100*loss), percent(100*stdErr)), agrees, d.mark(g))
+			t.add(g.arm, figures3(1e9/float64(p.Interval)), figures3(float64(p.Every)/1e6)+" ms", g.queue.String(), percent3(g.lostShare()),
+				fmt.Sprintf("%s ± %s", percent3(loss), percent3(stdErr)), off(g.lostShare(), loss, stdErr), agrees, d.mark(g))
 		}
 		d.table(t)
 		d.embed("size-" + string(m))

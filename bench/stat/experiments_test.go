@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"wqfan/bench/model"
 	"wqfan/bench/result"
 	"wqfan/bench/stat"
 )
@@ -115,6 +116,53 @@ func newTally() *tally {
 	return &tally{counts: map[string]map[stat.Verdict]int{}, ratio: map[string][]float64{}, floor: map[string][]float64{}}
 }
 
+// drained says, by how much faster than it was a reader is taken to look, in how
+// many of the queues of the published run the loss that queue theory predicts is
+// the one that was measured: a rate that is not the reader's has to be found out.
+func drained(t *testing.T) string {
+	t.Helper()
+	run, err := result.Load("../../reports/linux-7.3.4-families")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type queue struct {
+		arm  string
+		size uint64
+	}
+	all := map[queue][]result.Cell{}
+	for _, c := range run.Cells {
+		if c.Scenario == "sizing" {
+			q := queue{c.Arm, c.Params.Queue}
+			all[q] = append(all[q], c)
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintln(&b, "| looks, times as often | queues whose loss is the one predicted |")
+	fmt.Fprintln(&b, "|--:|--:|")
+	for _, factor := range []float64{0.5, 0.8, 0.9, 0.95, 0.98, 1, 1.02, 1.05, 1.1, 1.25, 2} {
+		agree := 0
+		for q, cells := range all {
+			p := cells[0].Params
+			var errors, lost uint64
+			for i := range cells {
+				errors, lost = errors+cells[i].Account.Injected, lost+cells[i].Account.Lost()
+			}
+			loss, stdErr := model.PeriodicFlood(1/float64(p.Interval), float64(p.Every)/factor, int(q.size), float64(p.Errors), float64(len(cells)))
+			if model.Agrees(loss, stdErr, float64(lost)/float64(errors), errors) {
+				agree++
+			}
+		}
+		fmt.Fprintf(&b, "| %g | %d of %d |\n", factor, agree, len(all))
+		switch {
+		case len(all) == 0 || factor == 1 && agree < len(all):
+			t.Errorf("the reader's own rate explains %d of %d queues", agree, len(all))
+		case math.Abs(factor-1) > 0.04 && agree == len(all):
+			t.Errorf("a rate %g times the reader's explains every queue", factor)
+		}
+	}
+	return b.String()
+}
+
 // What wqfan compare finds and does not find in boots that were really measured:
 // `make experiments` makes them. Of 100 comparisons of a kernel with itself at
 // most one raises an alarm, and a posting path that takes 5 % longer is found in
@@ -209,9 +257,15 @@ Of the %[1]d boots %[8]d are held against %[8]d others, drawn anew when they are
 
 %[8]d boots against %[8]d, drawn likewise. **Found in %[11]d of 20.**
 
-%[12]s`, len(same.Boots), len(slower.Boots), kernel(same), kernel(slower), same.Host.QEMU, same.Host.CPU, same.Host.Revision,
+%[12]s
+## Drain rates that are not the reader's
+
+The loss that `+"`wqfan size`"+` predicts is held against the one that was measured, ten boots of each queue ([families](../linux-7.3.4-families/run.json),
+sizing). A reader that is taken to look more often than it did, or less, is found out where not all of them agree.
+
+%[20]s`, len(same.Boots), len(slower.Boots), kernel(same), kernel(slower), same.Host.QEMU, same.Host.CPU, same.Host.Revision,
 		n, aa.either, aa.table(), planted.worse, planted.table(), aa.worse,
-		quick[1], quick[0], 100*float64(quick[1]-quick[0])/float64(quick[0]-later), 100*float64(quick[1]-quick[0])/float64(quick[0]), quick[0]-later, later)
+		quick[1], quick[0], 100*float64(quick[1]-quick[0])/float64(quick[0]-later), 100*float64(quick[1]-quick[0])/float64(quick[0]), quick[0]-later, later, drained(t))
 	golden := filepath.Join(experiments, "README.md")
 	if *update {
 		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
