@@ -47,7 +47,8 @@ var undone = []struct {
 	{"0042", "kunit", "watch_queue_test compat", "not ok"},
 	{"0023", "lsm", "selinux", "watched what the policy forbids"},
 	{"0026", "lsm", "selinux", "watched what the policy forbids"},
-	{"0043", "lsm", "smack", "watched what the rules forbid"},
+	{"0043-smack-ask", "lsm", "smack", "is watched, and an error of it reads as"},
+	{"0043-smack-let", "lsm", "smack", "watched what the rules forbid"},
 	{"cve-2022-0995", "debug", "watch_queue_test filter_bounds", "BUG: KASAN"},
 	{"cve-2022-1882", "debug", "watch_queue_test close_while_posting", "BUG: KASAN"},
 }

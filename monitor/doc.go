@@ -9,6 +9,6 @@
 // said. Another goroutine follows the mounts that come and go.
 //
 // Its memory does not depend on how many errors there were: `make soak` has it
-// live through ten million of them on either backend, and reports/soak.txt says
+// live through ten million of them on either backend, and docs/soak.txt says
 // how it fared.
 package monitor

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -140,6 +141,43 @@ func TestGuestOverflow(t *testing.T) {
 			if err := q.Close(); err != nil {
 				t.Fatal(err)
 			}
+		}
+	})
+}
+
+// Anyone who may write a file can have the filesystem report as many errors as
+// they like: iomap reports that they gave it a bad address.
+func TestGuestBadAddress(t *testing.T) {
+	eachPoint(t, 1, func(t *testing.T, at wq.Point, dir string, files []*os.File) {
+		name := filepath.Join(dir, "badaddress")
+		fd, err := unix.Open(name, unix.O_CREAT|unix.O_RDWR|unix.O_DIRECT, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		q := open(t, wq.Config{})
+		watch(t, q, dir, 1, at)
+		const n, page = 100, 4096
+		for range n {
+			if _, _, errno := unix.Syscall6(unix.SYS_PWRITE64, uintptr(fd), page, page, 0, 0, 0); errno != unix.EFAULT {
+				t.Fatalf("a write from an address that is not mapped: %v", errno)
+			}
+		}
+		if err := q.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		events := make([]fserr.Event, n)
+		for got := 0; got < n; {
+			k, err := q.Read(t.Context(), events)
+			if err != nil {
+				t.Fatalf("after %d of %d errors: %v", got, n, err)
+			}
+			for _, e := range events[:k] {
+				if e.Kind != fserr.Error || e.Class != fserr.DirectIOWrite || e.Errno != fserr.Errno(unix.EFAULT) {
+					t.Fatalf("%v", e)
+				}
+			}
+			got += k
 		}
 	})
 }

@@ -350,7 +350,7 @@ func submission(d *data) finding {
 		way.medianOf(way.fan), way.arm, way.medianOf(way.group), way.mode.Unit())
 	f.text = fmt.Sprintf("From the moment an error is due until it is read it takes %s %s with fan and %s with %s on %v, a ratio of %s. %s "+
 		"What a report costs the context that hit the error, in %s, is below: a single one, and one of many in a row, before the queue is full, with the ratio of the means over the boots, not of the medians beside it; an epoll set, which Go's runtime has its descriptors in, "+
-		"is called back by each post to watch_queue, and would wake a thread that sleeps there, which none does here, where fanotify leaves both to fserror's worker. A ~ is within the noise: the interval holds 1, or two halves of the boots of one channel differ as much (A/A). "+
+		"is called back by each post to watch_queue; hardly ever does a thread sleep there, which the post would wake and pay for (the longest in the table of the targets), where fanotify leaves both to fserror's worker. A ~ is within the noise: the interval holds 1, or two halves of the boots of one channel differ as much (A/A). "+
 		"That watch_queue's post allocates nothing is no figure here: the code shows it, which has no allocation between the report and the ring. "+
 		"On the kernel base, and on XFS, fserror allocates its event for every error all the same.",
 		way.medianOf(way.fan), way.mode.Unit(), way.medianOf(way.group), way.arm, way.place, way.full(), d.worker(), way.mode.Unit())

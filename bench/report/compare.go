@@ -122,8 +122,12 @@ func newComparison(c *stat.Comparison) *comparison {
 		t.rows = append(t.rows, []string{clean(m.Cell), m.Name, figures5(m.Old), figures5(m.New), ratio, interval, floor,
 			strconv.FormatFloat(m.P, 'g', 2, 64), figures5(m.OldMax), figures5(m.NewMax), string(m.Verdict), strings.Join(refs, " ")})
 	}
-	t.sum = fmt.Sprintf("%d worse, %d better, %d within the noise or off by less than %.3g %% (~), %d undecided, %d invalid on both sides (void); %d more equal in every boot.",
-		c.With(stat.Worse), c.With(stat.Better), c.With(stat.Same)-equal, 100*c.Least, c.With(stat.Undecided), c.With(stat.Void), equal)
+	noise := "within the noise"
+	if c.Least > 0 {
+		noise += fmt.Sprintf(" or off by less than %.3g %%", 100*c.Least)
+	}
+	t.sum = fmt.Sprintf("%d worse, %d better, %d %s (~), %d undecided, %d invalid on both sides (void); %d more equal in every boot.",
+		c.With(stat.Worse), c.With(stat.Better), c.With(stat.Same)-equal, noise, c.With(stat.Undecided), c.With(stat.Void), equal)
 	return t
 }
 

@@ -145,7 +145,7 @@ func (d *doc) stages(m result.Mode, gs []*group) {
 	if len(gs) == 0 {
 		return
 	}
-	d.para("Where the time goes, in medians: from fserror_report() to the post, to the reader's wake-up, to the end of its read(), to the decoded event. fanotify does not say when it queued an error: the way to the wake-up is one step there; wq-base-worker, which the same worker posts to, says what the way to the post takes. Longest: from the report to the read. The columns are medians of their own and do not add up exactly. %s", compactNote)
+	d.para("Where the time goes, in medians: from fserror_report() to the post, to the reader's wake-up, to the end of its read(), to the decoded event. fanotify does not say when it queued an error: the way to the wake-up is one step there. A watch_queue record has the time at which fserror_report() began to post it or to queue it for the worker, so that the way to wq-base-worker's wake-up has the worker in it. Longest: from the report to the read. The columns are medians of their own and do not add up exactly. %s", compactNote)
 	t := &table{heads: []string{"where", "pace", "channel", "report → post>", "post → wake>", "report → wake>", "wake → read>", "read → decoded>", "report → read>", "longest>", "warnings"}}
 	for _, g := range gs {
 		row := []string{g.place.String(), strings.TrimPrefix(g.point, "pace="), g.arm}

@@ -607,7 +607,7 @@ func TestCost(t *testing.T) {
 			Params: result.Params{Errors: 10, Queue: 32, Reader: reader}, Account: fserr.Account{Injected: 10, Detailed: 10}, Hists: []result.Hist{h}}
 		dir := record(t, []result.Boot{b}, []result.Cell{c}, nil)
 		md := squeeze(write(t, dir))
-		if got := strings.Contains(md, "| ext4, 1 CPU | wq-base | 32 | 10 | 777 | – | – | – |"); got != (reader == unread) {
+		if got := strings.Contains(md, "| ext4, 1 CPU | wq-base | 32 | 10 | 777 | 777 | – | – | – | – |"); got != (reader == unread) {
 			t.Errorf("reader %s: the cost is shown: %v", reader, got)
 		}
 		if got := strings.Contains(tree(t, dir)[result.BenchFile], "777 p50-report-cost"); got != (reader == unread) {

@@ -186,7 +186,11 @@ func timelineFigure(d *data, spot place) *figure {
 		alt:   fmt.Sprintf("Timeline on %v: errors queued, errors lost so far and each signal of a loss, by channel.", spot),
 		legend: []entry{
 			{"queued, in the channel's colour", func(c *draw.Canvas) {
-				c.StrokeLine2(draw.LineStyle{Color: styleOf(cs[0].arm).color, Width: 1.2}, c.Min.X, c.Center().Y, c.Max.X, c.Center().Y)
+				each := (c.Max.X - c.Min.X) / vg.Length(len(cs))
+				for i, of := range cs {
+					from := c.Min.X + vg.Length(i)*each
+					c.StrokeLine2(draw.LineStyle{Color: styleOf(of.arm).color, Width: 1.2}, from, c.Center().Y, from+each, c.Center().Y)
+				}
 			}},
 			{"capacity", func(c *draw.Canvas) { c.StrokeLine2(capacityLine, c.Min.X, c.Center().Y, c.Max.X, c.Center().Y) }},
 			{"lost so far, by when they were reported", func(c *draw.Canvas) { c.StrokeLine2(lostLine, c.Min.X, c.Center().Y, c.Max.X, c.Center().Y) }},
@@ -234,7 +238,7 @@ func offers(cs []course) string {
 var (
 	capacityLine = draw.LineStyle{Color: grey, Width: 1, Dashes: []vg.Length{3, 2}}
 	lostLine     = draw.LineStyle{Color: black, Width: 1.4}
-	signalLine   = draw.LineStyle{Color: vermilion, Width: 0.8}
+	signalLine   = draw.LineStyle{Color: black, Width: 0.8}
 )
 
 // signals are the moments when the reader was told of a loss.

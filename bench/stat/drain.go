@@ -33,7 +33,7 @@ func DrainOf(run *result.Run, arm string) (Drain, error) {
 	for i := range run.Cells {
 		c := &run.Cells[i]
 		t := c.Timeline
-		if c.Arm != arm || c.Err != "" || t == nil || len(t.At) == 0 || t.At[len(t.At)-1] == 0 || c.Params.Every != 0 {
+		if c.Arm != arm || c.Err != "" || c.Account.Lost() == 0 || t == nil || len(t.At) == 0 || t.At[len(t.At)-1] == 0 || c.Params.Every != 0 {
 			continue
 		}
 		d.Cells++

@@ -10,10 +10,12 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"wqfan/bench/result"
+	"wqfan/fserr"
 )
 
 // A reader that reads 100 records each 1 ms, stands still with a full queue for
-// 1 ms twice and for 4 ms once, and goes on; and one of another arm.
+// 1 ms twice and for 4 ms once, and goes on; one that was not behind, as nothing
+// was lost; and one of another arm.
 func TestDrainOf(t *testing.T) {
 	tl := &result.Timeline{}
 	read := uint64(0)
@@ -26,7 +28,11 @@ func TestDrainOf(t *testing.T) {
 		tl.Read = append(tl.Read, read)
 		tl.Lost = append(tl.Lost, 0)
 	}
-	run := &result.Run{Cells: []result.Cell{{Arm: "wq", Timeline: tl}, {Arm: "wq"}, {Arm: "fan", Timeline: &result.Timeline{At: []int64{1}, Reported: []uint64{1}, Read: []uint64{1}}}}}
+	lost := fserr.Account{Signalled: 1}
+	idle := &result.Timeline{At: []int64{1}, Reported: []uint64{1}, Read: []uint64{1}}
+	run := &result.Run{Cells: []result.Cell{
+		{Arm: "wq", Timeline: tl, Account: lost}, {Arm: "wq"}, {Arm: "wq", Timeline: idle}, {Arm: "fan", Timeline: idle, Account: lost},
+	}}
 	d, err := DrainOf(run, "wq")
 	if err != nil {
 		t.Fatal(err)

@@ -46,6 +46,7 @@ func (s *sizeCmd) Run(ctx context.Context) error {
 	if s.Burst < 1 || s.Within <= 0 || !(s.Loss >= 0 && s.Loss < 1) || !(s.Drain >= 0 && s.Drain <= math.MaxFloat64) || s.Stall < 0 || s.Every < 0 {
 		return usage(errors.New("--burst and --within are above zero, --loss is a share below 1, and nothing is negative or endless"))
 	}
+	var stalls stat.Stalls // of the run, where the longest is taken
 	d := model.Demand{Burst: s.Burst, Within: s.Within.Seconds(), Loss: s.Loss}
 	r := model.Reader{Every: s.Every.Seconds(), Rate: s.Drain, Stall: s.Stall.Seconds()}
 	if s.From != "" {
@@ -59,7 +60,7 @@ func (s *sizeCmd) Run(ctx context.Context) error {
 		}
 		taken := "the longest"
 		if s.Stall == 0 {
-			r.Stall = drain.Stall.Max
+			r.Stall, stalls = drain.Stall.Max, drain.Stall
 		} else {
 			taken = fmt.Sprintf("the %v that --stall says", s.Stall)
 		}
@@ -75,6 +76,11 @@ func (s *sizeCmd) Run(ctx context.Context) error {
 	}
 	for _, a := range answers {
 		fmt.Printf("%s: %s. Assumed: %s.\n", a.Model, size(a.Size), a.Assumes)
+	}
+	if stalls.N > 0 && s.Every == 0 {
+		bound := func(stall float64) string { return size(model.BurstSize(d.Burst, d.Within, stall, r.Rate, d.Loss)) }
+		fmt.Printf("The burst bound for a stall that is not the longest: %s for that at p50, %s for that at p99. A burst that meets a longer one loses more.\n",
+			bound(stalls.P50), bound(stalls.P99))
 	}
 	k := answers[0].Size
 	if k == model.Unreachable {
