@@ -152,12 +152,16 @@ func TestGuestFile(t *testing.T) {
 		said := inguest.Nobody(t, "TestGuestFile", files[0], func() {
 			inguest.Inject(t, flood.Spec{Count: 6, PerInode: true, Class: fserr.DataLost, Errno: 61, Blob: 300}, files...)
 			inguest.Inject(t, flood.Spec{Count: 3, Errno: 117, Blob: 300}, files...)
+			for _, f := range files { // real ones
+				inguest.BadWrite(t, f.Name(), 1)
+			}
 		})
 		ino, gen := inguest.Stat(t, files[0].Name()).Ino, inguest.Generation(t, files[0])
 		var want []string
 		for i := range 3 {
 			want = append(want, fmt.Sprintf("error ENODATA class=data-lost ino=%d gen=%d pos=%d count=1", ino, gen, 2*i))
 		}
+		want = append([]string{fmt.Sprintf("error EFAULT class=directio-write ino=%d gen=%d pos=0 count=1", ino, gen)}, want...)
 		slices.Sort(said) // workers may overtake each other
 		if diff := cmp.Diff(want, said); diff != "" {
 			t.Error(diff)

@@ -313,13 +313,17 @@ func TestGuestFile(t *testing.T) {
 		said := inguest.Nobody(t, "TestGuestFile", files[0], func() {
 			inguest.Inject(t, flood.Spec{Count: 6, PerInode: true, Class: fserr.DataLost, Errno: 61, Blob: 300}, files...)
 			inguest.Inject(t, flood.Spec{Count: 3, Errno: 117, Blob: 300}, files...)
+			for _, f := range files { // real ones
+				inguest.BadWrite(t, f.Name(), 1)
+			}
 		})
 		ino, gen := inguest.Stat(t, files[0].Name()).Ino, inguest.Generation(t, files[0])
 		var want []string
 		for i := range 3 {
 			want = append(want, fmt.Sprintf("error ENODATA class=data-lost ino=%d gen=%d pos=%d seq=%d watch=9", ino, gen, 2*i, i+1))
 		}
-		want = append(want, fmt.Sprintf("removed watch=9 id=%d", ino))
+		want = append(want, fmt.Sprintf("error EFAULT class=directio-write ino=%d gen=%d pos=0 seq=4 watch=9", ino, gen),
+			fmt.Sprintf("removed watch=9 id=%d", ino))
 		if diff := gocmp.Diff(want, said); diff != "" {
 			t.Error(diff)
 		}

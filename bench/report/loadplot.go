@@ -78,6 +78,9 @@ func loadFigure(d *data, m result.Mode, gs []*group) *figure {
 			modeNote(m) + " " + trials(m, gs) + " " + bootsNote(gs),
 		},
 	}
+	if seen[silent.name] {
+		f.notes[1] += " Above a bar, in bold: errors lost silently."
+	}
 	if fellShort {
 		f.legend = append(f.legend, missedEntry())
 	}

@@ -69,6 +69,23 @@ func Break(t *testing.T, fs string) (name string, ino uint64) {
 	return name, ino
 }
 
+// BadWrite has the filesystem report n errors of a file that anyone may cause who
+// may write it: with O_DIRECT, from an address that is not mapped (EFAULT).
+func BadWrite(t *testing.T, name string, n int) {
+	t.Helper()
+	fd, err := unix.Open(name, unix.O_CREAT|unix.O_RDWR|unix.O_DIRECT, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	const page = 4096
+	for range n {
+		if _, _, errno := unix.Syscall6(unix.SYS_PWRITE64, uintptr(fd), page, page, 0, 0, 0); errno != unix.EFAULT {
+			t.Fatalf("write to %s from an address that is not mapped: %v", name, errno)
+		}
+	}
+}
+
 // dirBlock makes a directory and returns where its first block is, in bytes.
 func dirBlock(t *testing.T, name string) int64 {
 	t.Helper()
