@@ -88,6 +88,9 @@ func (m *Metrics) Cell(b result.Boot, c *result.Cell) error {
 		return nil
 	}
 	data := h.Data
+	if data == nil && h.Encoded == "" {
+		return nil // not in the record
+	}
 	if data == nil {
 		var err error
 		if data, err = hdrhistogram.Decode([]byte(h.Encoded)); err != nil {
@@ -99,6 +102,9 @@ func (m *Metrics) Cell(b result.Boot, c *result.Cell) error {
 		return err
 	}
 	into := vec.WithLabelValues(append(labels, c.Point)...)
+	if n := data.TotalCount(); n < 0 || n > mostValues {
+		return fmt.Errorf("metrics of cell %s: %d latencies, where a cell has at most %d errors", c.ID, n, int64(mostValues))
+	}
 	for _, bar := range data.Distribution() {
 		v := (float64(bar.From) + float64(bar.To)) / 2 / scale
 		for range bar.Count {
@@ -107,6 +113,9 @@ func (m *Metrics) Cell(b result.Boot, c *result.Cell) error {
 	}
 	return nil
 }
+
+// mostValues is more latencies than the injector can log errors.
+const mostValues = 1 << 26
 
 // histogram returns the latency's histogram in the unit of a mode, and how many
 // units of guest time one of its is. It is native, with classic buckets beside.

@@ -308,14 +308,16 @@ func commands(d *data) []command {
 
 // commandLine writes a command of wqfan for a shell.
 func commandLine(words []string) string {
-	line := "wqfan"
+	var line strings.Builder
+	line.WriteString("wqfan")
 	for _, w := range words {
-		if w == "" || strings.ContainsAny(w, " \t\n\"'`$\\|&;<>()*?#~") {
-			w = "'" + strings.ReplaceAll(clean(w), "'", `'\''`) + "'"
+		w = clean(w)
+		if w == "" || strings.ContainsAny(w, " \"'`$\\|&;<>()*?#~") {
+			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
 		}
-		line += " " + w
+		line.WriteString(" " + w)
 	}
-	return line
+	return line.String()
 }
 
 func (d *doc) again() {

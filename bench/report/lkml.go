@@ -277,8 +277,8 @@ func (m *mail) kept(gs []*group) {
 		grid[i] = []byte(strings.Repeat(" ", columns+1))
 	}
 	put := func(x, y float64, c byte) {
-		col := int(math.Round(math.Log10(max(1, x)) / top * columns))
-		row := rows - int(math.Round(math.Log10(max(1, y))/top*rows))
+		col := min(columns, int(math.Round(math.Log10(max(1, x))/top*columns)))
+		row := max(0, rows-int(math.Round(math.Log10(max(1, y))/top*rows)))
 		switch have := grid[row][col]; {
 		case have == ' ' || have == '.':
 			grid[row][col] = c

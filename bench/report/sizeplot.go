@@ -24,7 +24,7 @@ const sizing = "sizing"
 func sized(d *data, m result.Mode) []*group {
 	return filter(inMode(d.groups[sizing], m), func(g *group) bool {
 		p := g.first().Params
-		return p.Every > 0 && p.Interval > 0 && p.Schedule == "poisson" && p.Queue > 0
+		return p.Every > 0 && p.Interval > 0 && p.Schedule == "poisson" && p.Queue > 0 && p.Errors > 0
 	})
 }
 

@@ -322,9 +322,22 @@ type quantity struct {
 // an accident of a few.
 const steadily = 5
 
-func quantities(c *result.Cell) []quantity {
+func quantities(cells []result.Cell) []quantity {
 	var out []quantity
-	for _, h := range c.Hists {
+	c := &cells[0]
+	// A boot may lack a histogram that others have: the one of most values counts.
+	var hists []result.Hist
+	for i := range cells {
+		for _, h := range cells[i].Hists {
+			switch at := slices.IndexFunc(hists, func(x result.Hist) bool { return x.Name == h.Name }); {
+			case at < 0:
+				hists = append(hists, h)
+			case h.N > hists[at].N:
+				hists[at] = h
+			}
+		}
+	}
+	for _, h := range hists {
 		// How late the injector was is not the channel's, and a reader that
 		// preempts the reporter is inside the time of its report.
 		if h.Name == "lateness" || h.Name == "report-cost" && c.Params.Reader != "unread" {
@@ -367,7 +380,7 @@ const lostSilently = "lost silently"
 
 func metricsOf(id string, old, new *repeated) []Metric {
 	var out []Metric
-	for _, q := range quantities(&old.cells[0]) {
+	for _, q := range quantities(slices.Concat(old.cells, new.cells)) {
 		m := Metric{Cell: id, Name: q.name, Unit: q.unit, higher: q.higher}
 		var a, b []Boot
 		collect := func(r *repeated, boots *[]Boot, largest *float64) {
@@ -425,6 +438,10 @@ func sampleOf(boots []Boot) *benchmath.Sample {
 	return benchmath.NewSample(xs, &benchmath.Thresholds{CompareAlpha: Alpha})
 }
 
+// mostlyValid is the part of a cell's boots that may be invalid without it being
+// so: neither a median nor ranks are moved by two of ten.
+const mostlyValid = 0.2
+
 // invalid begins the warning of a cell whose numbers describe something else
 // than they say.
 const invalid = "invalid: "
@@ -455,12 +472,21 @@ func (m *Metric) warn(old, new *repeated) {
 		add(w)
 	}
 	switch a, b := old.invalid(), new.invalid(); {
-	case a == 0 && b == 0:
-	case a == 0 || b-a > 0.5: // the new kernel may be why the injector was late
+	case max(a, b) <= mostlyValid || m.Name == lostSilently:
+	case min(a, b) <= mostlyValid || math.Abs(b-a) > 0.5: // the kernel may be why the injector was late
 		m.Verdict = Undecided
 		add(fmt.Sprintf("invalid in %.0f %% of OLD's boots and %.0f %% of NEW's", 100*a, 100*b))
 	default:
 		m.Verdict = Void
+	}
+	for _, side := range []struct {
+		name  string
+		have  int
+		boots int
+	}{{"OLD", m.OldBoots, len(old.cells)}, {"NEW", m.NewBoots, len(new.cells)}} {
+		if side.have < side.boots {
+			add(fmt.Sprintf("measured in %d of %d boots of %s", side.have, side.boots, side.name))
+		}
 	}
 	timed := m.Unit != "errors"
 	for _, side := range []*repeated{old, new} {

@@ -93,14 +93,37 @@ func TestCompare(t *testing.T) {
 		{name: "a late injector", old: []resulttest.Repeated{ten}, new: []resulttest.Repeated{{Boots: 10, Seed: 2, Slower: 1.1, Edit: edit("wq-base", "latency", func(c *result.Cell) {
 			c.Warnings = append(c.Warnings, result.Late)
 		})}}, warn: "invalid: ", want: map[string]stat.Verdict{
-			wqLatency + " p50 intended-to-read": "?", wqLatency + " p99 intended-to-read": "?", wqLatency + " in detail": "?", wqLatency + " lost, signalled": "?", wqLatency + " lost silently": "?",
+			wqLatency + " p50 intended-to-read": "?", wqLatency + " p99 intended-to-read": "?", wqLatency + " in detail": "?", wqLatency + " lost, signalled": "?",
 			wqOverflow + " p50 report-cost": stat.Worse}},
-		{name: "late in one boot", old: []resulttest.Repeated{ten}, new: []resulttest.Repeated{{Boots: 10, Seed: 2, Edit: late("boot3")}}, warn: "invalid in 0 % of OLD's boots and 10 % of NEW's",
+		{name: "late in one boot", old: []resulttest.Repeated{{Boots: 10, Seed: 1, Edit: late("boot3")}}, new: []resulttest.Repeated{{Boots: 10, Seed: 2, Slower: 1.5}},
 			want: map[string]stat.Verdict{
-				wqLatency + " p50 intended-to-read": "?", wqLatency + " p99 intended-to-read": "?", wqLatency + " in detail": "?", wqLatency + " lost, signalled": "?", wqLatency + " lost silently": "?"}},
+				wqLatency + " p50 intended-to-read": stat.Worse, wqLatency + " p99 intended-to-read": stat.Worse, wqOverflow + " p50 report-cost": stat.Worse}},
+		{name: "late no more", old: []resulttest.Repeated{{Boots: 10, Seed: 1, Edit: late("")}}, new: []resulttest.Repeated{{Boots: 10, Seed: 2}}, warn: "invalid in 100 % of OLD's boots and 0 % of NEW's",
+			want: map[string]stat.Verdict{
+				wqLatency + " p50 intended-to-read": "?", wqLatency + " p99 intended-to-read": "?", wqLatency + " in detail": "?", wqLatency + " lost, signalled": "?"}},
+		{name: "a histogram less", old: []resulttest.Repeated{{Boots: 10, Seed: 1, Edit: func(_ *result.Run, b *result.Boot, c *result.Cell) {
+			if c != nil && c.ID == wqLatency && b.ID == "boot0" {
+				c.Hists = nil
+			}
+		}}}, new: []resulttest.Repeated{{Boots: 10, Seed: 2, Slower: 1.5}}, want: map[string]stat.Verdict{
+			wqLatency + " p50 intended-to-read": stat.Worse, wqLatency + " p99 intended-to-read": stat.Worse, wqOverflow + " p50 report-cost": stat.Worse}},
+		{name: "late, and more lost in silence", old: []resulttest.Repeated{{Boots: 10, Seed: 1, Edit: func(r *result.Run, b *result.Boot, c *result.Cell) {
+			late("")(r, b, c)
+			if c != nil && c.ID == wqLatency && b.ID == "boot7" {
+				c.Account.Detailed--
+				c.Account.Silent++
+			}
+		}}}, new: []resulttest.Repeated{{Boots: 10, Seed: 2, Edit: func(r *result.Run, b *result.Boot, c *result.Cell) {
+			late("")(r, b, c)
+			if c != nil && c.ID == wqLatency {
+				c.Account.Silent, c.Account.Detailed = c.Account.Detailed, 0
+			}
+		}}}, want: map[string]stat.Verdict{
+			wqLatency + " p50 intended-to-read": stat.Void, wqLatency + " p99 intended-to-read": stat.Void, wqLatency + " in detail": stat.Void, wqLatency + " lost, signalled": stat.Void,
+			wqLatency + " lost silently": stat.Worse}},
 		{name: "late on both sides", old: []resulttest.Repeated{{Boots: 10, Seed: 1, Edit: late("")}}, new: []resulttest.Repeated{{Boots: 10, Seed: 2, Slower: 1.5, Edit: late("")}},
 			want: map[string]stat.Verdict{
-				wqLatency + " p50 intended-to-read": stat.Void, wqLatency + " p99 intended-to-read": stat.Void, wqLatency + " in detail": stat.Void, wqLatency + " lost, signalled": stat.Void, wqLatency + " lost silently": stat.Void,
+				wqLatency + " p50 intended-to-read": stat.Void, wqLatency + " p99 intended-to-read": stat.Void, wqLatency + " in detail": stat.Void, wqLatency + " lost, signalled": stat.Void,
 				wqOverflow + " p50 report-cost": stat.Worse}},
 		{name: "late, and lost in silence", old: []resulttest.Repeated{{Boots: 10, Seed: 1, Edit: late("")}}, new: []resulttest.Repeated{{Boots: 10, Seed: 2, Edit: func(r *result.Run, b *result.Boot, c *result.Cell) {
 			late("")(r, b, c)

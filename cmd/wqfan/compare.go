@@ -5,9 +5,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
+	"wqfan/bench/guest"
 	"wqfan/bench/report"
 	"wqfan/bench/result"
 	"wqfan/bench/stat"
@@ -31,6 +35,9 @@ func (compareCmd) Help() string {
 
 // Run compares.
 func (c *compareCmd) Run() error {
+	if !(c.Least >= 0 && c.Least <= math.MaxFloat64) {
+		return usage(fmt.Errorf("--least %g: a percentage, not negative and not endless", c.Least))
+	}
 	old, err := loadRuns(c.Old)
 	if err != nil {
 		return usage(err)
@@ -53,7 +60,7 @@ func (c *compareCmd) Run() error {
 		"json":     func() error { return report.CompareJSON(os.Stdout, cmp, nil) },
 	}
 	if err := write[c.Format](); err != nil {
-		return fmt.Errorf("write the comparison: %w", err)
+		return &guest.Error{Kind: guest.RunnerFailed, Err: fmt.Errorf("write the comparison: %w", err)}
 	}
 	if n := cmp.With(stat.Worse); n > 0 {
 		return fmt.Errorf("a regression: %d of %d metrics are worse", n, len(cmp.Metrics))
@@ -66,12 +73,23 @@ func (c *compareCmd) Run() error {
 
 func loadRuns(dirs string) ([]*result.Run, error) {
 	var runs []*result.Run
+	var seen []os.FileInfo
 	for dir := range strings.SplitSeq(dirs, ",") {
+		if dir == "" {
+			return nil, fmt.Errorf("%q names a run by nothing: directories, joined by commas and no spaces", dirs)
+		}
 		r, err := result.Load(dir)
 		if err != nil {
 			return nil, err
 		}
-		runs = append(runs, r)
+		info, err := os.Stat(filepath.Join(dir, result.RunFile))
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(seen, func(i os.FileInfo) bool { return os.SameFile(i, info) }) {
+			return nil, fmt.Errorf("%s is named twice: its boots would count twice", dir)
+		}
+		runs, seen = append(runs, r), append(seen, info)
 	}
 	return runs, nil
 }

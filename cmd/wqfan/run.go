@@ -71,6 +71,9 @@ type runCmd struct {
 // check refuses what could only fail later, and settles what --icount means.
 func (r *guestFlags) check() error {
 	if r.ICount {
+		if r.Mode != "auto" && r.Mode != string(result.ICount) {
+			return fmt.Errorf("--icount and --mode %s: one of them", r.Mode)
+		}
 		r.Mode = string(result.ICount)
 		if len(r.CPUs) == 0 {
 			r.CPUs = []int{1}

@@ -42,6 +42,16 @@ const (
 	mostNotes    = 512
 )
 
+// seriesNotes is as far as the series' fs.watch_queue_max_notes goes, and
+// mostErrors what the injector keeps a log of.
+const (
+	seriesNotes = 1 << 20
+	mostErrors  = 4_000_000
+)
+
+// bursts is how often a check tries each size.
+const bursts = 50
+
 func (s *sizeCmd) Run(ctx context.Context) error {
 	if s.Burst < 1 || s.Within <= 0 || !(s.Loss >= 0 && s.Loss < 1) || !(s.Drain >= 0 && s.Drain <= math.MaxFloat64) || s.Stall < 0 || s.Every < 0 {
 		return usage(errors.New("--burst and --within are above zero, --loss is a share below 1, and nothing is negative or endless"))
@@ -83,7 +93,11 @@ func (s *sizeCmd) Run(ctx context.Context) error {
 			bound(stalls.P50), bound(stalls.P99))
 	}
 	k := answers[0].Size
-	if k == model.Unreachable {
+	if k > seriesNotes {
+		fmt.Printf("So: not reachable with mainline's %d notes, nor with the series' %d.\n", mostNotes, seriesNotes)
+		if s.Check {
+			return usage(errors.New("there is nothing to check"))
+		}
 		return nil
 	}
 	k = roundUp(k)
@@ -94,6 +108,12 @@ func (s *sizeCmd) Run(ctx context.Context) error {
 	fmt.Printf("So: a queue of %d notes, %s mainline's %d.\n", k, reach, mostNotes)
 	if !s.Check {
 		return nil
+	}
+	if 2*k > seriesNotes {
+		return usage(fmt.Errorf("%d notes cannot be tried: the series' queue has %d at most", 2*k, seriesNotes))
+	}
+	if s.Burst > mostErrors/bursts {
+		return usage(fmt.Errorf("--burst %d: a check floods with %d of them, of at most %d errors together", s.Burst, bursts, mostErrors))
 	}
 	return s.check(ctx, d, r, k)
 }
@@ -107,7 +127,6 @@ func (s *sizeCmd) check(ctx context.Context, d model.Demand, r model.Reader, k i
 	if half := roundUp(k / 2); half < k {
 		sizes = append([]int{half}, sizes...)
 	}
-	const bursts = 50
 	apart := s.Within / time.Duration(s.Burst)
 	plan, err := scenario.Sizes(s.Arm, sizes, uint64(bursts*s.Burst), uint64(s.Burst), apart, s.Every)
 	if err != nil {
