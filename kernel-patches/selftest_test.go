@@ -87,9 +87,12 @@ func TestDebug(t *testing.T) {
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "make races RACETIME=%s\nLinux %s, %s, %d patches, series %s\n\n", *races, im.Release, im.Base, len(im.Patches), im.Series)
 	fmt.Fprintln(w, "CPUs\tprogram/filesystem\ttests\tseconds\tresult")
-	for _, cpus := range []int{1, 4} {
+	guests := []int{1, 4}
+	ran := 0
+	for _, cpus := range guests {
 		reported := "no report from the kernel"
 		if !t.Run(fmt.Sprintf("cpus=%d", cpus), func(t *testing.T) {
+			ran++
 			const number, filesystems = 8, 2
 			boot(t, guesttest.Options{
 				Kernel: im.Path, Run: "^TestGuest", CPUs: cpus, MemMiB: 1024, Files: tests,
@@ -110,6 +113,9 @@ func TestDebug(t *testing.T) {
 	}
 	w.Flush()
 	t.Logf("\n%s", table.String())
+	if ran < len(guests) { // -run has left one out
+		return
+	}
 	if err := os.WriteFile(racesTable, table.Bytes(), 0o666); err != nil {
 		t.Fatal(err)
 	}
