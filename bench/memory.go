@@ -67,7 +67,9 @@ func (m *memory) begin(ctx context.Context, c scenario.Cell, targets []*os.File)
 	if !c.Memory {
 		return nil
 	}
-	_, err := flood.Inject(ctx, flood.Spec{Count: 1, Log: true}, targets...)
+	one := c.Flood
+	one.Count, one.Log = 1, true
+	_, err := flood.Inject(ctx, one, targets...)
 	return err
 }
 
