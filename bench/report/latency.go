@@ -152,7 +152,7 @@ func (d *doc) stages(m result.Mode, gs []*group) {
 		for _, name := range stageNames {
 			row = append(row, g.median50(name))
 		}
-		t.add(append(row, figures3(float64(g.hist(reportRead).Max)), d.mark(g))...)
+		t.add(append(row, g.longest(reportRead), d.mark(g))...)
 	}
 	d.table(t)
 }

@@ -8,7 +8,7 @@
 // Exit statuses: 0 ok, 1 a test or a cell failed, 2 usage, 3 the accounting
 // identity is broken, 4 the guest panicked or died, 5 the guest hung, 6 the
 // runner failed, 130 interrupted. Of wqfan compare: 0 the same or better, 1 a
-// regression, 2 not comparable.
+// regression, 2 not comparable or not decided.
 package main
 
 import (
