@@ -95,11 +95,15 @@ func (r *reader) start(ctx context.Context) <-chan error {
 // ctx ends.
 func (r *reader) run(ctx context.Context) error {
 	events := make([]fserr.Event, batch)
+	if r.cell.Reader.Each > 0 {
+		events = events[:1]
+	}
 	if err := r.settle(ctx, events); err != nil {
 		return err
 	}
 	how := r.cell.Reader
 	var look int64 // when the reader looks, if it does so now and then
+	var done int64 // when it is done with the errors that it took, if it takes some time for each
 	for stalled := how.Stall == 0; ; {
 		// Not asked again below: a Read that began before the end may have had no
 		// time at all, and a broken chain needs some until it is given up.
@@ -131,6 +135,11 @@ func (r *reader) run(ctx context.Context) error {
 		}
 		if how.Work > 0 && n > 0 {
 			sleep(how.Work * time.Duration(n))
+		}
+		if how.Each > 0 && n > 0 && events[0].Kind == fserr.Error {
+			// What a read takes is part of the time: whoever is next was there already.
+			done = max(done, events[0].Time) + how.Each.Nanoseconds()
+			sleepUntil(done)
 		}
 		if !stalled && 2*r.counted >= r.cell.Flood.Count {
 			stalled = true
@@ -774,7 +783,7 @@ func describe(c scenario.Cell) result.Cell {
 			Class: c.Flood.Class.String(), Errno: c.Flood.Errno.String(), Scope: scope,
 			Targets: c.Targets, Threads: max(c.Flood.Threads, 1), CPUs: c.Flood.CPUs, Context: c.Flood.Context,
 			Queue: c.Queue, Filler: c.Filler, Mounts: c.Mounts, Watchers: c.Watchers, Blob: c.Flood.Blob,
-			Noise: c.Noise, Reserve: c.Reserve, Every: c.Reader.Every.Nanoseconds(), Reader: c.Reader.String(),
+			Noise: c.Noise, Reserve: c.Reserve, Every: c.Reader.Every.Nanoseconds(), Each: c.Reader.Each.Nanoseconds(), Reader: c.Reader.String(),
 		},
 	}
 	switch cmp.Or(c.Like, c.Arm.Channel) {

@@ -13,39 +13,58 @@ import (
 	"wqfan/bench/stat"
 )
 
-// What a queue loses is what queue theory says, and a drain rate that is not the
-// reader's is found out: taken to look a quarter more often or a fifth less, the
-// same trials contradict the answer.
+// What a queue loses is what queue theory says, of a reader that looks at times
+// and of one that takes a time for each, and a drain rate that is not the reader's
+// is found out: taken to be a quarter slower or a fifth faster, the same trials
+// contradict the answer.
 func TestGuestSize(t *testing.T) {
-	o := options(t, "", scenario.Select{Kernels: []scenario.Variant{scenario.Base}, Scenarios: []string{scenario.Sizing}, CPUs: []int{1}})
-	const every = 20 * time.Millisecond
-	d := model.Demand{Burst: 200, Within: every.Seconds(), Loss: 0.005}
-	plan, err := scenario.Sizes("wq-base", []int{128, 224, 448}, 10_000, 200, every/200, every)
-	if err != nil {
-		t.Fatal(err)
+	const every, each = 20 * time.Millisecond, 100 * time.Microsecond
+	for _, tt := range []struct {
+		name   string
+		demand model.Demand
+		reader model.Reader
+		sizes  []int
+		plan   func(sizes []int) (scenario.Plan, error)
+	}{
+		{"looks", model.Demand{Burst: 200, Within: every.Seconds(), Loss: 0.005}, model.Reader{Every: every.Seconds()}, []int{128, 224, 448}, func(sizes []int) (scenario.Plan, error) {
+			return scenario.Sizes("wq-base", sizes, 10_000, 200, every/200, every, 0)
+		}},
+		{"each", model.Demand{Burst: 1, Within: (105 * time.Microsecond).Seconds(), Loss: 0.005}, model.Reader{Each: each.Seconds()}, []int{32, 64, 128}, func(sizes []int) (scenario.Plan, error) {
+			return scenario.Sizes("wq-base", sizes, 20_000, 1, 105*time.Microsecond, 0, each)
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := options(t, "", scenario.Select{Kernels: []scenario.Variant{scenario.Base}, Scenarios: []string{scenario.Sizing}, CPUs: []int{1}})
+			var err error
+			if o.Plan, err = tt.plan(tt.sizes); err != nil {
+				t.Fatal(err)
+			}
+			o.Mode = result.ICount
+			run, err := record(t, t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			trials := trialsOf(run)
+			t.Logf("%+v", trials)
+			if wrong := model.Check(tt.demand, tt.reader, trials); len(wrong) > 0 {
+				t.Error(strings.Join(wrong, "; "))
+			}
+			for _, factor := range []float64{0.5, 0.8, 1.25, 2} {
+				off := model.Reader{Every: tt.reader.Every * factor, Each: tt.reader.Each * factor}
+				if wrong := model.Check(tt.demand, off, trials); len(wrong) == 0 {
+					t.Errorf("a reader that takes %g times as long stands", factor)
+				}
+			}
+		})
 	}
-	o.Plan, o.Mode = plan, result.ICount
-	dir, err := Run(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	run, err := result.Load(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var trials []model.Trial
+}
+
+// trialsOf is what became of each queue.
+func trialsOf(run *result.Run) (trials []model.Trial) {
 	for _, c := range run.Cells {
 		trials = append(trials, model.Trial{Size: int(c.Params.Queue), Errors: c.Account.Injected, Lost: c.Account.Lost()})
 	}
-	t.Logf("%+v", trials)
-	if wrong := model.Check(d, model.Reader{Every: every.Seconds()}, trials); len(wrong) > 0 {
-		t.Error(strings.Join(wrong, "; "))
-	}
-	for _, factor := range []float64{0.5, 0.8, 1.25, 2} {
-		if wrong := model.Check(d, model.Reader{Every: every.Seconds() * factor}, trials); len(wrong) == 0 {
-			t.Errorf("a reader that looks %g times as rarely stands", factor)
-		}
-	}
+	return trials
 }
 
 // The queue that a burst needs, from what a live reader was seen to drain and to
@@ -67,17 +86,14 @@ func TestGuestSizeOfBurst(t *testing.T) {
 	reader := model.Reader{Rate: drain.Rate, Stall: drain.Stall.Max}
 	k := (model.Answers(d, reader)[0].Size + 31) / 32 * 32
 	t.Logf("%+v needs %d", reader, k)
-	if o.Plan, err = scenario.Sizes("wq", []int{k / 2, k, 2 * k}, 20*burst, burst, within/burst, 0); err != nil {
+	if o.Plan, err = scenario.Sizes("wq", []int{k / 2, k, 2 * k}, 20*burst, burst, within/burst, 0, 0); err != nil {
 		t.Fatal(err)
 	}
 	o.Dir += "-sizes"
 	if run, err = record(t, t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	var trials []model.Trial
-	for _, c := range run.Cells {
-		trials = append(trials, model.Trial{Size: int(c.Params.Queue), Errors: c.Account.Injected, Lost: c.Account.Lost()})
-	}
+	trials := trialsOf(run)
 	t.Logf("%+v", trials)
 	if wrong := model.Check(d, reader, trials); len(wrong) > 0 {
 		t.Error(strings.Join(wrong, "; "))

@@ -165,6 +165,15 @@ func Find(ctx context.Context, o Options) (*Image, error) {
 	return b.image(s)
 }
 
+// Series names the patches that the options' kernel has, as [Image.Series] does.
+func Series(o Options) (string, error) {
+	s, err := loadSeries(cmp.Or(o.Variant, "patched"), o.SeriesDir, o.Upto)
+	if err != nil {
+		return "", err
+	}
+	return s.hash(), nil
+}
+
 // Build gives the image that answers the options, making it when it is not in
 // the cache. Several processes may ask for the same one: the first builds, the
 // others wait. When ctx ends, so do all commands, and nothing unfinished stays.

@@ -170,6 +170,61 @@ func MD1K(rho float64, k int) float64 {
 	return max(0, 1-1/(first/sum+rho))
 }
 
+// MD1KFlood is [MD1K] of floods of n records each, which begin at an empty queue,
+// with the standard error over so many of them. Who is lost comes in groups, so
+// that it is more than that of n that are lost or not each by itself.
+//
+// It follows a flood from what one departing record leaves behind to the next,
+// for as many departures as there are of n records, with mean and second moment
+// of how many more of them are lost than the share of all that MD1K says. It
+// takes of the order of n × k steps, or fewer for a flood that is so long that
+// one more departure changes no more of it.
+func MD1KFlood(rho float64, k int, n, floods float64) (loss, stdErr float64) {
+	share := MD1K(rho, k)
+	if share == 0 || k < 1 || n < 1 {
+		return share, 0
+	}
+	// Of one service: how many come, and how probable it is.
+	var comes []float64
+	for i := 0; i <= int(rho) || comes[i-1] > 1e-15; i++ {
+		comes = append(comes, poisson(rho, i))
+	}
+	departures := max(1, n*(1-share))
+	// Of so many departures to come, by what the one before left in the queue.
+	mean, second := make([]float64, k), make([]float64, k)
+	nextMean, nextSecond := make([]float64, k), make([]float64, k)
+	var gain, spread, before float64 // what one more departure adds, from an empty queue
+	steps := 0.0
+	for ; steps < departures; steps++ {
+		for left := range k {
+			// Who is served next is there, or has to come first.
+			waits, first := left-1, 0.0
+			if left == 0 {
+				waits, first = 0, share
+			}
+			var m, s float64
+			for i, p := range comes {
+				there := min(waits+i, k-1)
+				excess := float64(waits+i-there) - share*float64(i) - first
+				m += p * (excess + mean[there])
+				s += p * (excess*excess + 2*excess*mean[there] + second[there])
+			}
+			nextMean[left], nextSecond[left] = m, s
+		}
+		gain = nextMean[0] - mean[0]
+		variance := nextSecond[0] - nextMean[0]*nextMean[0]
+		more := variance - before
+		settled := math.Abs(gain) < 1e-9*share && math.Abs(more-spread) < 1e-7*more
+		spread, before = more, variance
+		mean, nextMean, second, nextSecond = nextMean, mean, nextSecond, second
+		if settled {
+			before += spread * (departures - steps - 1)
+			break
+		}
+	}
+	return share + mean[0]/n, math.Sqrt(max(0, before)/max(1, floods)) / n
+}
+
 // MD1KSize returns the smallest queue whose loss by [MD1K] is no more than that,
 // or [Unreachable]: a reader that is slower than the arrivals loses 1 - 1/rho
 // whatever the queue.

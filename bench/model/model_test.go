@@ -172,6 +172,43 @@ func TestAgainstSimulation(t *testing.T) {
 			t.Errorf("simulated %g, exact %g", got, want)
 		}
 	})
+	t.Run("a flood of M/D/1/K", func(t *testing.T) {
+		for _, tt := range []struct {
+			rho       float64
+			k, n      int
+			floods    int
+			allowance float64 // who is still queued in the end is taken for one who came later
+		}{{0.95, 33, 20_000, 300, 0}, {1.05, 17, 5000, 1000, 0.01}, {1, 9, 100, 20_000, 0.1}} {
+			var sum, sum2 float64
+			for range tt.floods {
+				lost, now, free := 0, 0.0, 0.0
+				var leave []float64
+				for range tt.n {
+					now += rng.ExpFloat64() / tt.rho
+					for len(leave) > 0 && leave[0] <= now {
+						leave = leave[1:]
+					}
+					if len(leave) == tt.k {
+						lost++
+						continue
+					}
+					free = max(free, now) + 1
+					leave = append(leave, free)
+				}
+				share := float64(lost) / float64(tt.n)
+				sum, sum2 = sum+share, sum2+share*share
+			}
+			seen := sum / float64(tt.floods)
+			spread := math.Sqrt(sum2/float64(tt.floods) - seen*seen)
+			want, stdErr := MD1KFlood(tt.rho, tt.k, float64(tt.n), float64(tt.floods))
+			if math.Abs(seen-want) > 4*stdErr+tt.allowance*want {
+				t.Errorf("%+v: simulated %g, exact %g ± %g", tt, seen, want, stdErr)
+			}
+			if _, one := MD1KFlood(tt.rho, tt.k, float64(tt.n), 1); !near(spread, one, 0.15) {
+				t.Errorf("%+v: floods differ by %g, want %g", tt, spread, one)
+			}
+		}
+	})
 	t.Run("a flood between looks", func(t *testing.T) {
 		const rate, period, k, n, floods = 50.0, 2.0, 60, 250, 4000 // two periods and a half
 		lost := 0

@@ -20,6 +20,7 @@ func (d Demand) Rate() float64 { return float64(d.Burst) / d.Within }
 // Reader is how the queue is drained. What is zero is not known.
 type Reader struct {
 	Every float64 // it looks that often, and then takes all there is
+	Each  float64 // it takes one record after the other, and so long for each
 	Rate  float64 // records that it takes in a unit of time
 	Stall float64 // the longest that it stands still
 }
@@ -39,16 +40,28 @@ func Answers(d Demand, r Reader) []Answer {
 		out = append(out, Answer{"periodic drain", "such bursts follow each other at random (Poisson), and the reader empties the queue at its times, all at once",
 			PeriodicSize(d.Rate(), r.Every, d.Loss)})
 	}
+	if r.Each > 0 {
+		out = append(out, oneByOne(d, 1/r.Each))
+	}
 	if r.Rate > 0 {
 		assumes := "one burst, evenly spread; the reader never stands still for longer than said, and then never takes less"
 		if spare := Spare(d.Burst, d.Loss); spare > 0 {
 			assumes += fmt.Sprintf("; %d of the burst may be lost", spare)
 		}
 		out = append(out, Answer{"burst bound", assumes, BurstSize(d.Burst, d.Within, r.Stall, r.Rate, d.Loss)},
-			Answer{"M/D/1/K", "such bursts follow each other at random (Poisson) for ever; the reader never stands still and takes one record after the other, each in the same time",
-				MD1KSize(d.Rate()/r.Rate, d.Loss)})
+			oneByOne(d, r.Rate))
 	}
 	return out
+}
+
+// oneByOne is what M/D/1/K says of a reader that takes so many records in a unit
+// of time. The one in its hands is in no queue.
+func oneByOne(d Demand, rate float64) Answer {
+	size := MD1KSize(d.Rate()/rate, d.Loss)
+	if size != Unreachable {
+		size = max(1, size-1)
+	}
+	return Answer{"M/D/1/K", "such bursts follow each other at random (Poisson) for ever; the reader never stands still and takes one record after the other, each in the same time", size}
 }
 
 // Trial is what came of a size.
@@ -73,9 +86,9 @@ func Check(d Demand, r Reader, trials []Trial) []string {
 		switch {
 		case t.Size >= answer.Size && seen > d.Loss+rare+3*stdErr:
 			wrong = append(wrong, fmt.Sprintf("a queue of %d lost %.3g, more than the %.3g that it was to lose at most: the answer is too small", t.Size, seen, d.Loss))
-		case r.Every > 0 && !Agrees(predicted, stdErr, seen, t.Errors):
+		case (r.Every > 0 || r.Each > 0) && !Agrees(predicted, stdErr, seen, t.Errors):
 			wrong = append(wrong, fmt.Sprintf("a queue of %d lost %.3g where %.3g ± %.1g was predicted: the reader is not the one that was assumed", t.Size, seen, predicted, stdErr))
-		case r.Every == 0 && t.Size < answer.Size && seen <= d.Loss:
+		case r.Every == 0 && r.Each == 0 && t.Size < answer.Size && seen <= d.Loss:
 			wrong = append(wrong, fmt.Sprintf("a queue of %d lost %.3g: the answer is larger than need be", t.Size, seen))
 		}
 	}
@@ -87,6 +100,9 @@ func Check(d Demand, r Reader, trials []Trial) []string {
 func Predicted(d Demand, r Reader, size int, n float64) (loss, stdErr float64) {
 	if r.Every > 0 {
 		return PeriodicFlood(d.Rate(), r.Every, size, n, 1)
+	}
+	if r.Each > 0 {
+		return MD1KFlood(d.Rate()*r.Each, size+1, n, 1)
 	}
 	need := Burst(d.Burst, d.Within, r.Stall, r.Rate)
 	return math.Max(0, float64(need-size)/float64(max(1, d.Burst))), 0

@@ -242,7 +242,7 @@ var (
 			}
 			return s
 		}},
-		{sizing, "Queues that are read now and then: lost % / predicted %", "Predicted from the rate of the errors and of the looks alone.", false, func(g *group) string {
+		{sizing, "Queues and what theory says: lost % / predicted %", "every: read that often; each: so long for an error. Predicted from it.", false, func(g *group) string {
 			loss, _ := g.predictedLoss(int(g.queue.size))
 			return lossOf(g) + " / " + percent(100*loss)
 		}},

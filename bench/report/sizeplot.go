@@ -3,6 +3,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -15,16 +16,17 @@ import (
 
 	"wqfan/bench/model"
 	"wqfan/bench/result"
+	"wqfan/bench/stat"
 )
 
-// sizing is the scenario of queues that a reader empties now and then.
+// sizing is the scenario of queues whose loss queue theory predicts.
 const sizing = "sizing"
 
 // sized returns the groups for which queue theory predicts the loss.
 func sized(d *data, m result.Mode) []*group {
 	return filter(inMode(d.groups[sizing], m), func(g *group) bool {
-		p := g.first().Params
-		return p.Every > 0 && p.Interval > 0 && p.Schedule == "poisson" && p.Queue > 0 && p.Errors > 0
+		_, _, ok := stat.PredictedLoss(&g.first().Params, 1, 1, 1)
+		return ok
 	})
 }
 
@@ -39,19 +41,28 @@ func (g *group) lostShare() float64 {
 	return part(lost, all)
 }
 
-// predictedLoss is what [model.PeriodicFlood] says of the group's load and a queue
-// of a size, with the standard error over its boots.
+// predictedLoss is what queue theory says of the group's load and a queue of a
+// size, with the standard error over its boots.
 func (g *group) predictedLoss(size int) (loss, stdErr float64) {
-	p := g.first().Params
-	rate, every := 1/float64(p.Interval), float64(p.Every)
-	return model.PeriodicFlood(rate, every, size, float64(p.Errors), float64(len(g.cells)))
+	loss, stdErr, _ = stat.PredictedLoss(&g.first().Params, size, 1, float64(len(g.cells)))
+	return loss, stdErr
+}
+
+// reads says how its reader does.
+func reads(p *result.Params) string {
+	if p.Each > 0 {
+		return figures3(float64(p.Each)/1e3) + " µs for each"
+	}
+	return "every " + figures3(float64(p.Every)/1e6) + " ms"
 }
 
 // sizeFigure shows the loss against the size of the queue, and the theory.
 func sizeFigure(d *data, m result.Mode, gs []*group) *figure {
-	type load struct{ interval, every int64 }
-	loadOf := func(g *group) load { p := g.first().Params; return load{p.Interval, p.Every} }
-	loads := distinct(gs, loadOf, func(a, b load) int { return int(a.interval*a.every - b.interval*b.every) })
+	type load struct{ every, each, interval int64 }
+	loadOf := func(g *group) load { p := g.first().Params; return load{p.Every, p.Each, p.Interval} }
+	loads := distinct(gs, loadOf, func(a, b load) int {
+		return cmp.Or(cmp.Compare(b.every, a.every), cmp.Compare(a.each, b.each), cmp.Compare(b.interval, a.interval))
+	})
 	sizes, shares := []float64{}, []float64{1}
 	for _, g := range gs {
 		sizes = append(sizes, float64(g.queue.size))
@@ -63,7 +74,11 @@ func sizeFigure(d *data, m result.Mode, gs []*group) *figure {
 	var row []*plot.Plot
 	for _, l := range loads {
 		mine := filter(gs, func(g *group) bool { return loadOf(g) == l })
-		p := panel(fmt.Sprintf("%s errors/s, read every %s ms: %s at a time", figures3(1e9/float64(l.interval)), figures3(float64(l.every)/1e6), figures3(float64(l.every)/float64(l.interval))))
+		title := fmt.Sprintf("%s errors/s, read every %s ms: %s at a time", figures3(1e9/float64(l.interval)), figures3(float64(l.every)/1e6), figures3(float64(l.every)/float64(l.interval)))
+		if l.each > 0 {
+			title = fmt.Sprintf("%s errors/s, %s µs for each: load %s", figures3(1e9/float64(l.interval)), figures3(float64(l.each)/1e3), figures3(float64(l.each)/float64(l.interval)))
+		}
+		p := panel(title)
 		p.X.Label.Text = "records that the queue may hold"
 		p.Y.Label.Text = "share of the errors lost"
 		logAxis(&p.X, sizes)
@@ -72,7 +87,15 @@ func sizeFigure(d *data, m result.Mode, gs []*group) *figure {
 		none := floor / 4 // off the scale, where nothing was lost
 		p.Y.Min = none / 2
 		var theory plotter.XYs
-		for x := p.X.Min; x <= p.X.Max; x *= 1.01 {
+		from, to, step := p.X.Min, p.X.Max, 1.01
+		if l.each > 0 { // takes longer to predict
+			from, to, step = float64(mine[0].queue.size), float64(mine[0].queue.size), 1.05
+			for _, g := range mine {
+				from, to = min(from, float64(g.queue.size)), max(to, float64(g.queue.size))
+			}
+			to *= step
+		}
+		for x := from; x <= to; x *= step {
 			if loss, _ := mine[0].predictedLoss(int(math.Round(x))); loss >= floor {
 				theory = append(theory, plotter.XY{X: x, Y: loss})
 			}
@@ -107,8 +130,9 @@ func sizeFigure(d *data, m result.Mode, gs []*group) *figure {
 		title:  fmt.Sprintf("Loss against the size of the queue, as predicted and as observed (%s)", m),
 		legend: append(armEntries(armsOf(gs), false), entry{"queue theory", func(c *draw.Canvas) { c.StrokeLine2(theoryLine, c.Min.X, c.Center().Y, c.Max.X, c.Center().Y) }}),
 		alt:    "Log-log: the share of the errors that was lost against the size of the queue, by channel, with the prediction of queue theory.",
-		notes: []string{fmt.Sprintf("%s. Errors at random (Poisson); the reader looks now and then and takes all there is.", d.kernelNote(gs)),
-			"Theory: E[(X-K)+]/E[X], X the errors between two looks, the first and the last cut short. Nothing is fitted. Observed: all boots together. " + bootsNote(gs)},
+		notes: []string{fmt.Sprintf("%s. Errors at random (Poisson); the reader looks now and then and takes all there is, or takes a time for each.", d.kernelNote(gs)),
+			"Theory: E[(X-K)+]/E[X], X the errors between two looks, the first and the last cut short; M/D/1/K from an empty queue, K one more than it holds.",
+			"Nothing is fitted. Observed: all boots together. " + bootsNote(gs)},
 	}
 }
 
@@ -152,8 +176,8 @@ func (d *doc) sizes() {
 			continue
 		}
 		d.para("## Size: how large a queue has to be")
-		d.para("Mode %s. Errors at random against a reader that looks now and then and takes all there is; predicted from those two rates alone, ± one standard error. The reader looks at fixed times, however long a look takes; nothing is fitted. Lost is of all boots together. They agree if they differ by no more than three standard errors and %g %% of what is predicted, which is for what the model leaves out; off is by how many standard errors they do. Boot for boot the channels were offered the same errors, so that they do not bear each other out. `wqfan size` answers for other loads. %s", m, 100*model.LeftOut, bootsNote(gs))
-		t := &table{heads: []string{"channel", "errors/s>", "read every", "queue>", "lost %>", "predicted %>", "off>", "agrees", "warnings"}}
+		d.para("Mode %s. Errors at random against a reader that looks now and then and takes all there is (periodic drain), or one that takes a time for each error, one after the other (M/D/1/K); predicted from those two rates alone, ± one standard error. The former looks at fixed times, however long a look takes, and what a read takes is part of the latter's time; nothing is fitted. Lost is of all boots together. They agree if they differ by no more than three standard errors and %g %% of what is predicted, which is for what the model leaves out; off is by how many standard errors they do. Boot for boot the channels were offered the same errors, so that they do not bear each other out. `wqfan size` answers for other loads. %s", m, 100*model.LeftOut, bootsNote(gs))
+		t := &table{heads: []string{"channel", "errors/s>", "read", "queue>", "lost %>", "predicted %>", "off>", "agrees", "warnings"}}
 		slices.SortStableFunc(gs, func(a, b *group) int { return compareArms(a.arm, b.arm) })
 		for _, g := range gs {
 			p := g.first().Params
@@ -162,7 +186,7 @@ func (d *doc) sizes() {
 			if !model.Agrees(loss, stdErr, g.lostShare(), g.burst*uint64(len(g.cells))) {
 				agrees = "**no**"
 			}
-			t.add(g.arm, figures3(1e9/float64(p.Interval)), figures3(float64(p.Every)/1e6)+" ms", g.queue.String(), percent3(g.lostShare()),
+			t.add(g.arm, figures3(1e9/float64(p.Interval)), reads(&p), g.queue.String(), percent3(g.lostShare()),
 				fmt.Sprintf("%s ± %s", percent3(loss), percent3(stdErr)), off(g.lostShare(), loss, stdErr), agrees, d.mark(g))
 		}
 		d.table(t)

@@ -26,11 +26,18 @@ func TestSizes(t *testing.T) {
 			c.Params = result.Params{Errors: n, Schedule: "poisson", Interval: 50_000, Every: 20_000_000, Queue: k, Reader: "live"}
 			c.Account = fserr.Account{Injected: n, Detailed: n - lost, Signalled: lost}
 			out = append(out, c)
+
+			loss = model.MD1K(100./105, int(k)/4+1)
+			lost = uint64(math.Round(loss * change * n))
+			c.ID, c.Point = fmt.Sprintf("sizing/each queue=%d", k/4), fmt.Sprintf("queue=%d gap=105us each=100us", k/4)
+			c.Params = result.Params{Errors: n, Schedule: "poisson", Interval: 105_000, Each: 100_000, Queue: k / 4, Reader: "live"}
+			c.Account = fserr.Account{Injected: n, Detailed: n - lost, Signalled: lost}
+			out = append(out, c)
 		}
 		return out
 	}
 	right := record(t, []result.Boot{boot}, cells(1), nil)
-	if md := write(t, right); strings.Count(md, "| yes ") != 4 || strings.Contains(md, "**no**") {
+	if md := write(t, right); strings.Count(md, "| yes ") != 8 || strings.Contains(md, "**no**") || !strings.Contains(md, "| 100 µs for each ") {
 		t.Error(md)
 	}
 	if _, ok := tree(t, right)[plotDir+"/size-icount.png"]; !ok {

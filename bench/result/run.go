@@ -141,6 +141,7 @@ type Params struct {
 	Noise    uint64 `json:"noise,omitempty"`    // errors of another class before the flood
 	Reserve  uint64 `json:"reserve,omitempty"`  // places kept for the flood's class
 	Every    int64  `json:"every,omitempty"`    // units of guest time between two looks of a reader that looks now and then
+	Each     int64  `json:"each,omitempty"`     // units of guest time that a reader takes for each error, one after the other
 	Source   string `json:"source,omitempty"`   // what made the errors, where it was not the injector
 	Reader   string `json:"reader"`             // unread (starts when all is reported), or live, and how
 }

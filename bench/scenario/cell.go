@@ -47,6 +47,7 @@ type Reader struct {
 	Realtime bool          // a SCHED_FIFO thread that waits in ppoll(2), as cyclictest does; otherwise Go's poller waits
 	Blocking bool          // with Realtime: it waits in read(2) itself
 	Every    time.Duration // it looks that often only, at fixed times, and then takes all there is
+	Each     time.Duration // it takes one record after the other, and so long for each error, from when it came or the one before was done
 	Work     time.Duration // it sleeps so long for each event
 	Stall    time.Duration // it stands still so long, once, after half of the errors
 	Buffer   int           // bytes that it offers to read(2); 0 is the library's choice
@@ -76,6 +77,8 @@ func (r Reader) point() string {
 	switch {
 	case r.Every > 0:
 		return "every=" + ascii(r.Every)
+	case r.Each > 0:
+		return "each=" + ascii(r.Each)
 	case r.Work > 0:
 		return "work=" + ascii(r.Work)
 	case r.Stall > 0:

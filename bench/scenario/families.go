@@ -249,10 +249,18 @@ var families = []Scenario{
 			u.Flood.Blob = n
 			return []Cell{c, u}
 		})},
-	{Name: Sizing, About: "queues of several sizes, errors at random, and a reader that empties them every 20 ms: loss by queue theory, and loss",
-		arms: []string{"wq-base", "wq"}, fs: ext4, once: true, more: true, cells: each([]int{64, 128, 256, 320, 352, 384, 416, 448, 512}, func(_ Arm, n int) []Cell {
-			return []Cell{sizing(uint64(n), 20_000, 50*us, 20*time.Millisecond)}
-		})},
+	{Name: Sizing, About: "queues of several sizes, errors at random, and a reader that empties them every 20 ms, or that takes 100 us for each: loss by queue theory, and loss",
+		arms: []string{"wq-base", "wq"}, fs: ext4, once: true, more: true, cells: func(Arm, place) (cells []Cell) {
+			for _, n := range []uint64{64, 128, 256, 320, 352, 384, 416, 448, 512} {
+				cells = append(cells, sizing(n, 20_000, 50*us, 20*time.Millisecond))
+			}
+			for _, gap := range []time.Duration{95 * us, 105 * us} {
+				for _, n := range []uint64{32, 64, 96, 128} {
+					cells = append(cells, serving(n, 40_000, gap, 100*us))
+				}
+			}
+			return cells
+		}},
 	{Name: "search", About: "the highest rate without loss (NDR), with at most 0.5 % (PDR), and with each error in detail, and the longest burst that a live reader loses nothing of; brackets of 5 %",
 		fs: ext4, more: true, cells: each([]Search{
 			{Over: Rate, From: 1000, To: 1_000_000, Width: 0.05, Trial: 50 * time.Millisecond},

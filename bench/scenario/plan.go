@@ -184,9 +184,10 @@ func (c Cell) seeded(schedule uint64) Cell {
 
 // Sizes is the plan that tries sizes of a watch queue, in one boot with one CPU:
 // errors that come at random, on average so far apart, against a reader that
-// looks at times and then takes all there is; or, where it looks at no times,
-// bursts of so many errors, evenly spread, against a reader that waits for them.
-func Sizes(arm string, sizes []int, errors, burst uint64, apart, every time.Duration) (Plan, error) {
+// looks at times and then takes all there is, or that takes a time for each; or,
+// where it does neither, bursts of so many errors, evenly spread, against a reader
+// that waits for them.
+func Sizes(arm string, sizes []int, errors, burst uint64, apart, every, each time.Duration) (Plan, error) {
 	i := slices.IndexFunc(arms, func(a Arm) bool { return a.Name == arm && a.Channel == WatchQueue })
 	if i < 0 {
 		return Plan{}, fmt.Errorf("%q is no arm whose queue has a size of its own: take wq or wq-base", arm)
@@ -195,7 +196,10 @@ func Sizes(arm string, sizes []int, errors, burst uint64, apart, every time.Dura
 	b := Boot{ID: "boot0", Kernel: a.Kernels[len(a.Kernels)-1], CPUs: 1}
 	for _, k := range sizes {
 		c := sizing(uint64(k), errors, apart, every)
-		if every == 0 {
+		switch {
+		case each > 0:
+			c = serving(uint64(k), errors, apart, each)
+		case every == 0:
 			c.Point, c.Reader = fmt.Sprintf("queue=%d burst=%d in=%s", k, burst, ascii(apart*time.Duration(burst))), live
 			c.Flood.Schedule, c.Flood.Burst, c.Flood.Gap = flood.Fixed, burst, 100*time.Millisecond
 		}
@@ -210,6 +214,19 @@ func sizing(size, errors uint64, apart, every time.Duration) Cell {
 	return Cell{Point: fmt.Sprintf("queue=%d gap=%s every=%s", size, ascii(apart), ascii(every)), Queue: size, Reader: Reader{Live: true, Realtime: true, Every: every},
 		Flood: flood.Spec{Count: errors, Schedule: flood.Poisson, Interval: apart, Log: true}}
 }
+
+// serving is a queue of a size against a reader that takes so long for each error,
+// one after the other.
+func serving(size, errors uint64, apart, each time.Duration) Cell {
+	return Cell{Point: fmt.Sprintf("queue=%d gap=%s each=%s", size, ascii(apart), ascii(each)), Queue: size,
+		Reader: Reader{Live: true, Realtime: true, Each: each, Buffer: oneRecord},
+		Flood:  flood.Spec{Count: errors, Schedule: flood.Poisson, Interval: apart, Log: true}}
+}
+
+// oneRecord is room for an error's record and not for two, in bytes (struct
+// fs_error_notification, include/uapi/linux/watch_queue.h): what is not read stays
+// in the queue.
+const oneRecord = 128
 
 // wants says whether the selection names a cell.
 func (s Select) wants(id string) bool {

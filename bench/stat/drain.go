@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"wqfan/bench/model"
 	"wqfan/bench/result"
 )
 
@@ -33,7 +34,7 @@ func DrainOf(run *result.Run, arm string) (Drain, error) {
 	for i := range run.Cells {
 		c := &run.Cells[i]
 		t := c.Timeline
-		if c.Arm != arm || c.Err != "" || c.Account.Lost() == 0 || t == nil || len(t.At) == 0 || t.At[len(t.At)-1] == 0 || c.Params.Every != 0 {
+		if c.Arm != arm || c.Err != "" || c.Account.Lost() == 0 || t == nil || len(t.At) == 0 || t.At[len(t.At)-1] == 0 || c.Params.Every != 0 || c.Params.Each != 0 {
 			continue
 		}
 		d.Cells++
@@ -54,6 +55,27 @@ func DrainOf(run *result.Run, arm string) (Drain, error) {
 		d.Stall.P50, d.Stall.P99, d.Stall.Max = rank(0.5), rank(0.99), rank(1)
 	}
 	return d, nil
+}
+
+// PredictedLoss is the share that queue theory says is lost of a flood like that,
+// against a queue of a size, with the standard error over so many floods: for a
+// reader that looks at times, or one that takes a time for each error, if it were
+// so many times as fast as it is. Nothing is predicted of other readers: ok is
+// false.
+func PredictedLoss(p *result.Params, size int, speed, floods float64) (loss, stdErr float64, ok bool) {
+	if p.Schedule != "poisson" || p.Interval <= 0 || p.Queue == 0 || p.Errors == 0 {
+		return 0, 0, false
+	}
+	rate := 1 / float64(p.Interval)
+	switch {
+	case p.Every > 0:
+		loss, stdErr = model.PeriodicFlood(rate, float64(p.Every)/speed, size, float64(p.Errors), floods)
+	case p.Each > 0: // the one in its hands is in no queue
+		loss, stdErr = model.MD1KFlood(rate*float64(p.Each)/speed, size+1, float64(p.Errors), floods)
+	default:
+		return 0, 0, false
+	}
+	return loss, stdErr, true
 }
 
 // stallsOf returns each stall of a timeline: from the last instant at which

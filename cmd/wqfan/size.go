@@ -29,6 +29,7 @@ type sizeCmd struct {
 	Drain  float64       `help:"Records that the reader takes in a second of guest time, instead of the run's." placeholder:"RATE"`
 	Stall  time.Duration `help:"The longest that the reader stands still, instead of the run's." placeholder:"D"`
 	Every  time.Duration `help:"The reader looks that often, and then takes all there is." placeholder:"D"`
+	Each   time.Duration `help:"The reader takes one record after the other, and so long for each." placeholder:"D"`
 	Check  bool          `help:"Try half the answer, the answer and twice the answer in a guest that counts instructions. Exits with 1 where they contradict it."`
 	Kernel string        `help:"Boot this bzImage for the check instead of building one." type:"existingfile" placeholder:"FILE"`
 	Out    string        `help:"Directory of the check's record; a new one below reports/local where empty." placeholder:"DIR"`
@@ -49,16 +50,20 @@ const (
 	mostErrors  = 4_000_000
 )
 
+// mostServed is the largest queue whose loss is predicted departure by departure
+// (see [model.MD1KFlood]) in some seconds.
+const mostServed = 2048
+
 // bursts is how often a check tries each size.
 const bursts = 50
 
 func (s *sizeCmd) Run(ctx context.Context) error {
-	if s.Burst < 1 || s.Within <= 0 || !(s.Loss >= 0 && s.Loss < 1) || !(s.Drain >= 0 && s.Drain <= math.MaxFloat64) || s.Stall < 0 || s.Every < 0 {
-		return usage(errors.New("--burst and --within are above zero, --loss is a share below 1, and nothing is negative or endless"))
+	if s.Burst < 1 || s.Within <= 0 || !(s.Loss >= 0 && s.Loss < 1) || !(s.Drain >= 0 && s.Drain <= math.MaxFloat64) || s.Stall < 0 || s.Every < 0 || s.Each < 0 || s.Every > 0 && s.Each > 0 {
+		return usage(errors.New("--burst and --within are above zero, --loss is a share below 1, nothing is negative or endless, and one reader is either --every or --each"))
 	}
 	var stalls stat.Stalls // of the run, where the longest is taken
 	d := model.Demand{Burst: s.Burst, Within: s.Within.Seconds(), Loss: s.Loss}
-	r := model.Reader{Every: s.Every.Seconds(), Rate: s.Drain, Stall: s.Stall.Seconds()}
+	r := model.Reader{Every: s.Every.Seconds(), Each: s.Each.Seconds(), Rate: s.Drain, Stall: s.Stall.Seconds()}
 	if s.From != "" {
 		run, err := result.Load(s.From)
 		if err != nil {
@@ -82,12 +87,12 @@ func (s *sizeCmd) Run(ctx context.Context) error {
 	}
 	answers := model.Answers(d, r)
 	if len(answers) == 0 {
-		return usage(errors.New("nothing is known of the reader: --from a run, --drain and --stall, or --every"))
+		return usage(errors.New("nothing is known of the reader: --from a run, --drain and --stall, --every or --each"))
 	}
 	for _, a := range answers {
 		fmt.Printf("%s: %s. Assumed: %s.\n", a.Model, size(a.Size), a.Assumes)
 	}
-	if stalls.N > 0 && s.Every == 0 {
+	if stalls.N > 0 && s.Every == 0 && s.Each == 0 {
 		bound := func(stall float64) string { return size(model.BurstSize(d.Burst, d.Within, stall, r.Rate, d.Loss)) }
 		fmt.Printf("The burst bound for a stall that is not the longest: %s for that at p50, %s for that at p99. A burst that meets a longer one loses more.\n",
 			bound(stalls.P50), bound(stalls.P99))
@@ -115,6 +120,9 @@ func (s *sizeCmd) Run(ctx context.Context) error {
 	if s.Burst > mostErrors/bursts {
 		return usage(fmt.Errorf("--burst %d: a check floods with %d of them, of at most %d errors together", s.Burst, bursts, mostErrors))
 	}
+	if s.Each > 0 && 2*k > mostServed {
+		return usage(fmt.Errorf("%d notes cannot be tried: what a reader that takes a time for each leaves of them is predicted to %d", 2*k, mostServed))
+	}
 	return s.check(ctx, d, r, k)
 }
 
@@ -128,7 +136,7 @@ func (s *sizeCmd) check(ctx context.Context, d model.Demand, r model.Reader, k i
 		sizes = append([]int{half}, sizes...)
 	}
 	apart := s.Within / time.Duration(s.Burst)
-	plan, err := scenario.Sizes(s.Arm, sizes, uint64(bursts*s.Burst), uint64(s.Burst), apart, s.Every)
+	plan, err := scenario.Sizes(s.Arm, sizes, uint64(bursts*s.Burst), uint64(s.Burst), apart, s.Every, s.Each)
 	if err != nil {
 		return usage(err)
 	}
@@ -172,6 +180,10 @@ func (s *sizeCmd) check(ctx context.Context, d model.Demand, r model.Reader, k i
 	}
 	if wrong := model.Check(d, r, trials); len(wrong) > 0 {
 		return &guest.Error{Kind: guest.Failed, Msg: strings.Join(wrong, "; ")}
+	}
+	if s.Each > 0 {
+		fmt.Printf("The answer stands, as far as %d errors in one boot can tell.\n", bursts*s.Burst)
+		return nil
 	}
 	// A burst, or what comes between two looks, is what overflows a queue or not.
 	times := float64(bursts)
