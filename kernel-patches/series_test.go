@@ -4,12 +4,14 @@ package patches_test
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -112,24 +114,38 @@ const seriesTable = "series.txt"
 
 // The series is bisectable, and what a patch is for is not there before it: each
 // kernel on the way is built without a warning, boots, and is to those who watch
-// keys what it was.
+// keys what it was. Rows that the table has already, of the same patches up to
+// theirs and without a fault, stay: remove it to have all made anew.
 func TestSeries(t *testing.T) {
 	if !*series {
 		t.Skip("builds a kernel for each patch: make series-test")
 	}
 	// Those who watch keys are to see no difference on the way.
 	keys := find(compile(t, image(t, kernel.Options{})), "watch_queue_test")
-	var images []*kernel.Image
-	var table bytes.Buffer
-	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "patch\tW=1\tboots\tbefore\twith\tby")
+	tab := load(t, seriesTable, "patch\tseries\tW=1\tboots\tbefore\twith\tby")
 	rows := make([]string, len(names(t)))
-	var waiting []int // for a program, which comes with a later patch
+	from := 0
+	for ; from < len(rows); from++ {
+		name := strings.TrimSuffix(names(t)[from], ".patch")
+		row := tab.old(name, hash(t, kernel.Options{Upto: from + 1}))
+		if by, none := lookup(t, name+".patch"); len(row) != 7 || row[2] != "clean" || row[3] != "pass" || row[4] == "ok" || row[5] != "ok" && by != "" || row[6] != by+none {
+			break
+		}
+		rows[from] = strings.Join(row, "\t")
+	}
+	if from > 0 {
+		t.Logf("%s has %d of %d patches already", seriesTable, from, len(rows))
+	}
+	if from == len(rows) {
+		return
+	}
+	images := make([]*kernel.Image, from) // by the number of their patches
+	var waiting []int                     // for a program, which comes with a later patch
 	o := kernel.Options{Progress: kernel.NewProgress(os.Stderr)}
 	built := make(chan *kernel.Image, len(rows)+1) // while the ones before are looked at
 	go func() {
 		defer close(built)
-		for im, err := range kernel.Walk(t.Context(), o, 0) {
+		for im, err := range kernel.Walk(t.Context(), o, from) {
 			if err != nil {
 				t.Error(err)
 				return
@@ -140,8 +156,8 @@ func TestSeries(t *testing.T) {
 	for im := range built {
 		n := len(images)
 		images = append(images, im)
-		if n == 0 {
-			continue // stock: TestOldUsers
+		if n == from {
+			continue // the kernel before; stock: TestOldUsers
 		}
 		name := strings.TrimSuffix(im.Patches[n-1], ".patch")
 		tests := compile(t, im)
@@ -160,7 +176,7 @@ func TestSeries(t *testing.T) {
 		}) {
 			passed = "pass"
 		}
-		rows[n-1] = fmt.Sprintf("%s\t%s\t%s", name, clean, passed)
+		rows[n-1] = fmt.Sprintf("%s\t%s\t%s\t%s", name, im.Series, clean, passed)
 		waiting = slices.DeleteFunc(append(waiting, n), func(n int) bool {
 			name, _, _ := strings.Cut(rows[n-1], "\t")
 			shows, none := lookup(t, name)
@@ -182,21 +198,75 @@ func TestSeries(t *testing.T) {
 			})
 			return true
 		})
+		done := n
+		if len(waiting) > 0 {
+			done = waiting[0] - 1
+		}
+		tab.write(rows[:done])
 	}
-	if len(images) != len(rows)+1 {
-		return // said already
+	if len(images) == len(rows)+1 && len(waiting) > 0 {
+		t.Errorf("no program has the tests of the patches %v", waiting)
 	}
-	for _, row := range rows {
+}
+
+// table is a file of rows, each of one kernel, whose patches the second column
+// names by their hash.
+type table struct {
+	t     *testing.T
+	name  string
+	heads string // as rows are: columns with tabs between them
+	rows  [][]string
+}
+
+// load reads a table, or begins one.
+func load(t *testing.T, name, heads string) *table {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	tab := &table{t: t, name: name, heads: heads}
+	for line := range strings.Lines(string(data)) {
+		tab.rows = append(tab.rows, gap.Split(strings.TrimSpace(line), -1))
+	}
+	return tab
+}
+
+// gap is what is between two columns.
+var gap = regexp.MustCompile(` {2,}`)
+
+// old is the row of a name that was made with such patches, or none.
+func (tab *table) old(name, series string) []string {
+	for _, row := range tab.rows {
+		if len(row) > 1 && row[0] == name && row[1] == series {
+			return row
+		}
+	}
+	return nil
+}
+
+// write replaces the table.
+func (tab *table) write(rows []string) {
+	tab.t.Helper()
+	var b bytes.Buffer
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, row := range append([]string{tab.heads}, rows...) {
 		fmt.Fprintln(w, row)
 	}
 	w.Flush()
-	t.Logf("\n%s", table.String())
-	if len(waiting) > 0 {
-		t.Errorf("no program has the tests of the patches %v", waiting)
+	if err := os.WriteFile(tab.name, b.Bytes(), 0o666); err != nil {
+		tab.t.Fatal(err)
 	}
-	if err := os.WriteFile(seriesTable, table.Bytes(), 0o666); err != nil {
+}
+
+// hash names the patches of a kernel.
+func hash(t *testing.T, o kernel.Options) string {
+	t.Helper()
+	s, err := kernel.Series(o)
+	if err != nil {
 		t.Fatal(err)
 	}
+	return s
 }
 
 func find(tests []guest.File, program string) []guest.File {
