@@ -173,6 +173,7 @@ func Merge(dir string, parts []string) error {
 	first := ps[0]
 	header := &result.Run{Started: first.run.Started, Command: without(first.run.Command, "--shard"), Plan: first.run.Plan, Host: first.run.Host}
 	var reasons []string
+	from := map[string]string{} // boot → the part that has it
 	for i, p := range ps {
 		if why := unlike(first.run, p.run); why != "" {
 			return &PartsError{fmt.Sprintf("%s and %s have different %s", first.dir, p.dir, why)}
@@ -184,6 +185,12 @@ func Merge(dir string, parts []string) error {
 			return &PartsError{fmt.Sprintf("part %s is there twice: %s and %s", p.Part, ps[i-1].dir, p.dir)}
 		case p.Index != i+1:
 			return &PartsError{fmt.Sprintf("part %s is missing", Part{i + 1, p.Part.Of})}
+		}
+		for _, b := range p.run.Boots {
+			if other := from[b.ID]; other != "" {
+				return &PartsError{fmt.Sprintf("%s and %s both have %s", other, p.dir, b.ID)}
+			}
+			from[b.ID] = p.dir
 		}
 		header.Planned += p.run.Planned
 		if p.run.Started.Before(header.Started) {

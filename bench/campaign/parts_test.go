@@ -169,6 +169,7 @@ func TestMergeRefuses(t *testing.T) {
 		{"another wqfan", []string{one, writePart(t, Part{2, 2}, header(func(r *result.Run) { r.Host.Revision = "f" }))}, "different revisions of wqfan"},
 		{"another QEMU", []string{one, writePart(t, Part{2, 2}, header(func(r *result.Run) { r.Host.QEMU = "QEMU 9" }))}, "different versions of QEMU"},
 		{"another kernel", []string{one, writePart(t, Part{2, 2}, boot(func(b *result.Boot) { b.Kernel.Series = "f" }))}, "different kernels"},
+		{"the same boots", []string{one, writePart(t, Part{1, 2}, header(func(r *result.Run) { r.Shard = "2/2" }))}, "both have boot"},
 		{"another mode", []string{one, writePart(t, Part{2, 2}, boot(func(b *result.Boot) { b.Mode = result.TCG }))}, "different modes"},
 	}
 	for _, tt := range tests {

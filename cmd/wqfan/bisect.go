@@ -73,7 +73,7 @@ func (c *bisectCmd) Run(ctx context.Context) error {
 		if m.Ratio != nil {
 			ratio = m.Ratio.String()
 		}
-		fmt.Printf("%d patches: %s of %s is %s: %s\n", n, m.Name, m.Cell, ratio, m.Verdict)
+		fmt.Fprintf(stdout, "%d patches: %s of %s is %s: %s\n", n, m.Name, m.Cell, ratio, m.Verdict)
 	}
 	n, m, err := b.Run()
 	if errors.Is(err, campaign.ErrUnmoved) || errors.As(err, new(*stat.NotComparableError)) {
@@ -82,7 +82,7 @@ func (c *bisectCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s moved %s of %s: %v %s before, %v with it\n", names[n-1], m.Name, m.Cell, m.Old, m.Unit, m.New)
+	fmt.Fprintf(stdout, "%s moved %s of %s: %v %s before, %v with it\n", names[n-1], m.Name, m.Cell, m.Old, m.Unit, m.New)
 	return nil
 }
 

@@ -28,11 +28,11 @@ func (c *doctorCmd) Run(ctx context.Context) error {
 	for _, f := range all {
 		if f.About != about {
 			about = f.About
-			fmt.Printf("%s\n", about)
+			fmt.Fprintf(stdout, "%s\n", about)
 		}
-		fmt.Printf("  %-8s %-30s %s\n", f.Answer, f.Name, f.Detail)
+		fmt.Fprintf(stdout, "  %-8s %-30s %s\n", f.Answer, f.Name, f.Detail)
 		if f.Supply != "" {
-			fmt.Printf("  %-8s %-30s → %s\n", "", "", f.Supply)
+			fmt.Fprintf(stdout, "  %-8s %-30s → %s\n", "", "", f.Supply)
 		}
 	}
 	return nil

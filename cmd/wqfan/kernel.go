@@ -56,7 +56,7 @@ func (c *kernelBuildCmd) Run(ctx context.Context) error {
 }
 
 func printPath(ctx context.Context, im *kernel.Image) error {
-	if _, err := fmt.Println(im.Path); err != nil {
+	if _, err := fmt.Fprintln(stdout, im.Path); err != nil {
 		return guest.OnHost(ctx, err)
 	}
 	return nil

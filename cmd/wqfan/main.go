@@ -16,6 +16,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -67,9 +68,31 @@ func main() {
 			}
 			os.Exit(status)
 		}))
-	if err := k.Run(); err != nil {
+	err := k.Run()
+	if err == nil && stdout.err != nil {
+		err = &guest.Error{Kind: guest.RunnerFailed, Err: stdout.err}
+	}
+	if err != nil {
 		fail(err)
 	}
+}
+
+// stdout is where answers go.
+var stdout = &answer{w: os.Stdout}
+
+// answer keeps the first error of what is written through it: an answer that is
+// cut short is none, unless its reader has gone away.
+type answer struct {
+	w   io.Writer
+	err error
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	n, err := a.w.Write(p)
+	if a.err == nil && !errors.Is(err, unix.EPIPE) {
+		a.err = err
+	}
+	return n, err
 }
 
 // usage marks an error of what was asked for.

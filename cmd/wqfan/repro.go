@@ -117,12 +117,12 @@ func (c *reproCmd) printVNG() error {
 	if c.Kernel != "" {
 		image = c.Kernel
 	} else {
-		fmt.Println("# in a kernel tree, with the series (git am kernel-patches/*.patch) or without")
-		fmt.Print("vng --build")
+		fmt.Fprintln(stdout, "# in a kernel tree, with the series (git am kernel-patches/*.patch) or without")
+		fmt.Fprint(stdout, "vng --build")
 		for _, option := range vngConfig {
-			fmt.Print(" --configitem CONFIG_", option, "=y")
+			fmt.Fprint(stdout, " --configitem CONFIG_", option, "=y")
 		}
-		fmt.Println()
+		fmt.Fprintln(stdout)
 	}
 	command := []string{quote(self), "repro", "--host"}
 	if c.JSON {
@@ -132,7 +132,7 @@ func (c *reproCmd) printVNG() error {
 		command = append(command, "--verbose")
 	}
 	command = append(command, c.Name...)
-	fmt.Printf("vng --run %s --user root --cpus 2 --exec %s\n", quote(image), quote(strings.Join(command, " ")))
+	fmt.Fprintf(stdout, "vng --run %s --user root --cpus 2 --exec %s\n", quote(image), quote(strings.Join(command, " ")))
 	return nil
 }
 
@@ -156,9 +156,9 @@ func (c *reproCmd) list() error {
 		return json.NewEncoder(os.Stdout).Encode(all)
 	}
 	for _, b := range all {
-		fmt.Printf("%-26s %s\n", b.Name, b.Title)
+		fmt.Fprintf(stdout, "%-26s %s\n", b.Name, b.Title)
 		if c.Verbose {
-			fmt.Println(b.About)
+			fmt.Fprintln(stdout, b.About)
 		}
 	}
 	return nil

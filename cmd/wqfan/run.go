@@ -177,7 +177,9 @@ func (r *runCmd) Run(ctx context.Context) error {
 		}
 	}
 	// A kernel takes minutes to build: what is wrong with the rest is said first.
-	if err := o.Check(ctx); err != nil {
+	if err := o.Check(ctx); errors.As(err, new(*campaign.PartsError)) {
+		return usage(err)
+	} else if err != nil {
 		return err
 	}
 	show := newMeter(o.Part.Take(o.Plan).Cells())
@@ -245,24 +247,24 @@ func (r *runCmd) printVNG(plan scenario.Plan) error {
 	if image == "" {
 		image = "."
 		command = append(command, "--kernel", "arch/x86/boot/bzImage")
-		fmt.Println("# in a kernel tree: git am $WQFAN/kernel-patches/*.patch")
-		fmt.Println("vng --build --config $WQFAN/kernel-patches/config/guest.config --config $WQFAN/kernel-patches/config/series.config")
+		fmt.Fprintln(stdout, "# in a kernel tree: git am $WQFAN/kernel-patches/*.patch")
+		fmt.Fprintln(stdout, "vng --build --config $WQFAN/kernel-patches/config/guest.config --config $WQFAN/kernel-patches/config/series.config")
 	}
 	for i, word := range command {
 		command[i] = quote(word)
 	}
-	fmt.Println(strings.Join(command, " "))
+	fmt.Fprintln(stdout, strings.Join(command, " "))
 	var cpus []int
 	for _, b := range plan.Boots {
 		cpus = append(cpus, b.CPUs)
 	}
 	slices.Sort(cpus)
 	for _, n := range slices.Compact(cpus) {
-		fmt.Printf("vng --run %s --user root --cpus %d --memory %dM", quote(image), n, r.Mem)
+		fmt.Fprintf(stdout, "vng --run %s --user root --cpus %d --memory %dM", quote(image), n, r.Mem)
 		for _, a := range append([]string{"mitigations=off"}, r.Append...) {
-			fmt.Printf(" --append %s", quote(a))
+			fmt.Fprintf(stdout, " --append %s", quote(a))
 		}
-		fmt.Println()
+		fmt.Fprintln(stdout)
 	}
 	return nil
 }
@@ -289,7 +291,7 @@ func finish(ctx context.Context, dir string) error {
 		lines = append(lines, fmt.Sprintf("measured in %v, %s at once", wall(run.WallSecs), guests(run.AtOnce)))
 	}
 	lines = append(lines, dir)
-	if _, err := fmt.Println(strings.Join(lines, "\n")); err != nil {
+	if _, err := fmt.Fprintln(stdout, strings.Join(lines, "\n")); err != nil {
 		return &guest.Error{Kind: guest.RunnerFailed, Msg: "say where the run is", Err: err}
 	}
 	return nil
@@ -326,19 +328,19 @@ func (s *scenariosCmd) Run() error {
 	if s.Cells {
 		for _, b := range plan.Boots {
 			for _, c := range b.Cells {
-				fmt.Println(c.ID())
+				fmt.Fprintln(stdout, c.ID())
 			}
 		}
 		return nil
 	}
 	for _, sc := range scenario.All() {
-		fmt.Printf("%-12s %s\n", sc.Name, sc.About)
+		fmt.Fprintf(stdout, "%-12s %s\n", sc.Name, sc.About)
 	}
-	fmt.Println()
+	fmt.Fprintln(stdout)
 	for _, a := range scenario.Arms() {
-		fmt.Printf("%-16s %s\n", a.Name, a.About)
+		fmt.Fprintf(stdout, "%-16s %s\n", a.Name, a.About)
 	}
-	fmt.Printf("\n%d cells in %d boots; --cells lists them\n", plan.Cells(), len(plan.Boots))
+	fmt.Fprintf(stdout, "\n%d cells in %d boots; --cells lists them\n", plan.Cells(), len(plan.Boots))
 	return nil
 }
 

@@ -82,7 +82,7 @@ func (s *sizeCmd) Run(ctx context.Context) error {
 		if r.Rate == 0 {
 			r.Rate = drain.Rate
 		}
-		fmt.Printf("%s, %d cells of %s in which the reader was behind: it took %.0f records a second, and %s. The burst bound takes %s.\n",
+		fmt.Fprintf(stdout, "%s, %d cells of %s in which the reader was behind: it took %.0f records a second, and %s. The burst bound takes %s.\n",
 			s.From, drain.Cells, s.Arm, drain.Rate, stood(drain.Stall), taken)
 	}
 	answers := model.Answers(d, r)
@@ -90,16 +90,16 @@ func (s *sizeCmd) Run(ctx context.Context) error {
 		return usage(errors.New("nothing is known of the reader: --from a run, --drain and --stall, --every or --each"))
 	}
 	for _, a := range answers {
-		fmt.Printf("%s: %s. Assumed: %s.\n", a.Model, size(a.Size), a.Assumes)
+		fmt.Fprintf(stdout, "%s: %s. Assumed: %s.\n", a.Model, size(a.Size), a.Assumes)
 	}
 	if stalls.N > 0 && s.Every == 0 && s.Each == 0 {
 		bound := func(stall float64) string { return size(model.BurstSize(d.Burst, d.Within, stall, r.Rate, d.Loss)) }
-		fmt.Printf("The burst bound for a stall that is not the longest: %s for that at p50, %s for that at p99. A burst that meets a longer one loses more.\n",
+		fmt.Fprintf(stdout, "The burst bound for a stall that is not the longest: %s for that at p50, %s for that at p99. A burst that meets a longer one loses more.\n",
 			bound(stalls.P50), bound(stalls.P99))
 	}
 	k := answers[0].Size
 	if k > seriesNotes {
-		fmt.Printf("So: not reachable with mainline's %d notes, nor with the series' %d.\n", mostNotes, seriesNotes)
+		fmt.Fprintf(stdout, "So: not reachable with mainline's %d notes, nor with the series' %d.\n", mostNotes, seriesNotes)
 		if s.Check {
 			return usage(errors.New("there is nothing to check"))
 		}
@@ -110,7 +110,7 @@ func (s *sizeCmd) Run(ctx context.Context) error {
 	if k > mostNotes {
 		reach = "not reachable with"
 	}
-	fmt.Printf("So: a queue of %d notes, %s mainline's %d.\n", k, reach, mostNotes)
+	fmt.Fprintf(stdout, "So: a queue of %d notes, %s mainline's %d.\n", k, reach, mostNotes)
 	if !s.Check {
 		return nil
 	}
@@ -172,7 +172,7 @@ func (s *sizeCmd) check(ctx context.Context, d model.Demand, r model.Reader, k i
 		c := &run.Cells[i]
 		t := model.Trial{Size: int(c.Params.Queue), Errors: c.Account.Injected, Lost: c.Account.Lost()}
 		predicted, stdErr := model.Predicted(d, r, t.Size, float64(t.Errors))
-		fmt.Printf("queue %5d: lost %.4f of %d, predicted %.4f ± %.4f\n", t.Size, t.Observed(), t.Errors, predicted, stdErr)
+		fmt.Fprintf(stdout, "queue %5d: lost %.4f of %d, predicted %.4f ± %.4f\n", t.Size, t.Observed(), t.Errors, predicted, stdErr)
 		trials = append(trials, t)
 	}
 	if err := finish(ctx, dir); err != nil {
@@ -182,7 +182,7 @@ func (s *sizeCmd) check(ctx context.Context, d model.Demand, r model.Reader, k i
 		return &guest.Error{Kind: guest.Failed, Msg: strings.Join(wrong, "; ")}
 	}
 	if s.Each > 0 {
-		fmt.Printf("The answer stands, as far as %d errors in one boot can tell.\n", bursts*s.Burst)
+		fmt.Fprintf(stdout, "The answer stands, as far as %d errors in one boot can tell.\n", bursts*s.Burst)
 		return nil
 	}
 	// A burst, or what comes between two looks, is what overflows a queue or not.
@@ -190,7 +190,7 @@ func (s *sizeCmd) check(ctx context.Context, d model.Demand, r model.Reader, k i
 	if s.Every > 0 {
 		times = max(1, float64(bursts*s.Burst)/(d.Rate()*r.Every))
 	}
-	fmt.Printf("The answer stands, as far as %.0f fillings of the queue in one boot can tell: what happens in fewer than %.2g %% of them need not have happened (95 %%).\n", times, 100*min(1, 3/times))
+	fmt.Fprintf(stdout, "The answer stands, as far as %.0f fillings of the queue in one boot can tell: what happens in fewer than %.2g %% of them need not have happened (95 %%).\n", times, 100*min(1, 3/times))
 	return nil
 }
 
