@@ -254,9 +254,9 @@ var families = []Scenario{
 			for _, n := range []uint64{64, 128, 256, 320, 352, 384, 416, 448, 512} {
 				cells = append(cells, sizing(n, 20_000, 50*us, 20*time.Millisecond))
 			}
-			for _, gap := range []time.Duration{95 * us, 105 * us} {
-				for _, n := range []uint64{32, 64, 96, 128} {
-					cells = append(cells, serving(n, 40_000, gap, 100*us))
+			for _, gap := range []time.Duration{105 * us, 100 * us, 95 * us} {
+				for _, n := range []uint64{32, 64, 128} {
+					cells = append(cells, serving(n, 20_000, gap, 100*us))
 				}
 			}
 			return cells
