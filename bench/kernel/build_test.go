@@ -424,6 +424,17 @@ func TestFailedBuildShowsFirstError(t *testing.T) {
 	}
 }
 
+// An image that has not what was linked in it is none.
+func TestOtherPayload(t *testing.T) {
+	o := Options{CacheDir: t.TempDir(), SeriesDir: fakeSeries(t, nil), Source: fakeTree{before: "touch fs/stale.c"}.write(t)}
+	if im, err := Build(t.Context(), o); err == nil || !strings.Contains(err.Error(), "another kernel in it than the one that was linked") {
+		t.Errorf("%+v, %v", im, err)
+	}
+	if im, err := Find(t.Context(), o); !errors.Is(err, ErrNotBuilt) {
+		t.Errorf("it was kept: %+v, %v", im, err)
+	}
+}
+
 func TestInterrupt(t *testing.T) {
 	pids := filepath.Join(t.TempDir(), "pids")
 	o := Options{CacheDir: t.TempDir(), SeriesDir: fakeSeries(t, nil), Source: fakeTree{

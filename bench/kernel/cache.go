@@ -27,7 +27,7 @@ const (
 	treesDir   = "trees"
 	imagesDir  = "images"
 	logsDir    = "logs"
-	ccacheDir  = "ccache"
+	ccacheDir  = "objects"
 	checkDir   = "check" // a cache of its own, for CheckBase
 	tmpDir     = "tmp"
 	locksDir   = "locks"
@@ -109,8 +109,10 @@ func (c cache) work(name string) (dir string, remove func(), err error) {
 	return dir, func() { os.RemoveAll(dir) }, nil
 }
 
-// sweep removes what processes that died left below tmp/.
+// sweep removes what processes that died left below tmp/, and compiled objects of
+// before [kbuild.whole], among which may be the payload of another kernel.
 func (c cache) sweep() {
+	os.RemoveAll(c.path("ccache"))
 	entries, _ := os.ReadDir(c.path(tmpDir))
 	for _, e := range entries {
 		if unlock, err := c.lock(context.Background(), e.Name(), nil); err == nil {

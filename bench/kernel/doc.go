@@ -20,7 +20,7 @@
 //	trees/    one unpacked, untouched tree for each tarball
 //	images/   what was built, keyed by source, series, fragments, compiler and
 //	          make's settings
-//	ccache/   compiled objects, where ccache is installed
+//	objects/  compiled objects, where ccache is installed
 //	check/    a cache like this one, of CheckBase
 //	logs/     logs of builds that failed
 //	tmp/      work in progress

@@ -40,8 +40,10 @@ olddefconfig:
 bzImage:
 	@%[3]s
 	@echo '  CC      fs/fserror.o'
-	@mkdir -p $(O)/arch/x86/boot $(O)/include/config
+	@mkdir -p $(O)/arch/x86/boot/compressed $(O)/include/config
 	@cp fs/fserror.c $(O)/arch/x86/boot/bzImage
+	@cp fs/fserror.c $(O)/arch/x86/boot/compressed/vmlinux.bin.gz
+	@test ! -e fs/stale.c || echo other >$(O)/arch/x86/boot/compressed/vmlinux.bin.gz
 	@echo map >$(O)/System.map
 	@echo 7.3.4$(LOCALVERSION) >$(O)/include/config/kernel.release
 

@@ -558,6 +558,9 @@ func (m *kbuild) image(ctx context.Context, base string, s source) (*Image, erro
 	if err := m.make(ctx, "compiling", "bzImage", "headers"); err != nil {
 		return nil, err
 	}
+	if err := m.whole(); err != nil {
+		return nil, err
+	}
 
 	for from, to := range map[string]string{
 		"arch/x86/boot/bzImage": "bzImage",
@@ -627,6 +630,24 @@ type kbuild struct {
 	objects  int
 }
 
+// whole says whether the bzImage has the kernel in it that was linked, which a
+// cache of objects can get wrong: the payload is a file that an object includes.
+func (m *kbuild) whole() error {
+	boot := filepath.Join(m.out, "arch", "x86", "boot")
+	image, err := os.ReadFile(filepath.Join(boot, "bzImage"))
+	if err != nil {
+		return err
+	}
+	payload, err := os.ReadFile(filepath.Join(boot, "compressed", "vmlinux.bin.gz"))
+	if err != nil {
+		return err
+	}
+	if !bytes.Contains(image, payload) {
+		return fmt.Errorf("the bzImage has another kernel in it than the one that was linked: remove %s and build again", m.b.cache.path(ccacheDir))
+	}
+	return nil
+}
+
 var objectLine = regexp.MustCompile(`^  (CC|AS) `)
 
 // configure makes .config: tinyconfig, the fragments over it, then what
@@ -675,10 +696,9 @@ func (m *kbuild) run(ctx context.Context, stage string, argv ...string) error {
 	m.b.opts.Progress.Stage(stage)
 	total := m.b.expect()
 	var said bytes.Buffer
-	// ccache looks an object up by the headers that its last compilation named,
-	// instead of preprocessing the source first: a miss costs a twentieth more
-	// than compiling, not a third.
-	env := append(slices.Clone(reproducible), "CCACHE_DIR="+m.b.cache.path(ccacheDir), "CCACHE_DEPEND=1")
+	// depend_mode spares the preprocessor where nothing is found, but does not see
+	// .incbin: one kernel's payload is taken for another's that is as long.
+	env := append(slices.Clone(reproducible), "CCACHE_DIR="+m.b.cache.path(ccacheDir), "CCACHE_NODEPEND=1")
 	c := command{dir: m.src, env: env, out: io.MultiWriter(&said, m.log), line: func(l string) {
 		if objectLine.MatchString(l) {
 			m.objects++
