@@ -123,7 +123,7 @@ func sizeFigure(d *data, m result.Mode, gs []*group) *figure {
 		})
 		row = append(row, p)
 	}
-	rows := tile([][]*plot.Plot{row})
+	rows := rowsOf(row, min(len(row), 2)) // their titles are long
 	shareAxes(rows)
 	return &figure{
 		name: "size-" + string(m), panels: rows,
