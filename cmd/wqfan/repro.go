@@ -41,6 +41,11 @@ func (c *reproCmd) Run(ctx context.Context) error {
 	if c.Initrd != "" && c.Kernel == "" {
 		return usage(errors.New("--initrd is for the kernel that --kernel names"))
 	}
+	if c.Kernel != "" {
+		if err := noSource(c.Kernel, c.Source); err != nil {
+			return usage(err)
+		}
+	}
 	if c.VNG {
 		return c.printVNG()
 	}

@@ -121,6 +121,14 @@ func (r *guestFlags) oneKernel(what string) error {
 	return nil
 }
 
+// noSource refuses a source that would not be looked at. KSRC may be set.
+func noSource(kernel, source string) error {
+	if source != os.Getenv("KSRC") {
+		return fmt.Errorf("--kernel %s and --source %s: nothing is built where a kernel is given", kernel, source)
+	}
+	return nil
+}
+
 // options checks the flags and makes the plan that they ask for.
 func (r *guestFlags) options() (campaign.Options, error) {
 	if err := r.check(); err != nil {
@@ -147,6 +155,9 @@ func (r *runCmd) Run(ctx context.Context) error {
 	began := time.Now()
 	if r.Kernel != "" {
 		if err := r.oneKernel("--kernel " + r.Kernel); err != nil {
+			return usage(err)
+		}
+		if err := noSource(r.Kernel, r.Source); err != nil {
 			return usage(err)
 		}
 	}
