@@ -33,7 +33,7 @@ try() {
 	cc=gcc
 	! command -v ccache > /dev/null || cc="ccache gcc"
 	kmake="make -s -C $tmp/tree O=$out ARCH=$arch RUSTC=none PAHOLE=none"
-	$kmake tinyconfig > /dev/null 2>&1
+	$kmake tinyconfig > /dev/null
 	(cd "$tmp/tree" && scripts/kconfig/merge_config.sh -O "$out" -m "$out/.config" "$here"/config/guest.config "$here"/config/series.config) > /dev/null
 	printf 'CONFIG_%s\n' "$@" >> "$out/.config"
 	$kmake olddefconfig 2> /dev/null
@@ -55,9 +55,10 @@ try() {
 	else
 		have=$all
 	fi
+	[ -n "$have" ] || { echo "$0: $*: nothing was compiled" >&2; cat "$said" >&2; exit 1; }
 	# shellcheck disable=SC2086 # words
 	$kmake -k -j"$(nproc)" CC="$cc" W=1 $have > "$tmp/w1" 2>&1 || verdict=no
-	grep -E ': (warning|error): ' "$tmp/w1" > "$tmp/complaints" || :
+	grep -iE '(warning|error):' "$said" "$tmp/w1" > "$tmp/complaints" || :
 	w1=clean
 	[ ! -s "$tmp/complaints" ] || w1=warns
 	[ "$verdict $w1" = "$goal clean" ] || { cat "$said" "$tmp/w1" >&2; failed=1; }

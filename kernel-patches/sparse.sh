@@ -27,9 +27,9 @@ look() { # REVISION NAME
 	mkdir "$out"
 	kmake="make -s -C $tmp/tree O=$out RUSTC=none PAHOLE=none"
 	$kmake tinyconfig > /dev/null
-	(cd "$tmp/tree" && scripts/kconfig/merge_config.sh -O "$out" -m "$out/.config" "$here"/config/guest.config "$here"/config/series.config) > /dev/null
-	# KUnit's tests are a part of the series, too.
-	printf 'CONFIG_KUNIT=y\nCONFIG_WATCH_QUEUE_KUNIT_TEST=y\nCONFIG_EXT4_KUNIT_TESTS=y\n' >> "$out/.config"
+	(cd "$tmp/tree" && scripts/kconfig/merge_config.sh -O "$out" -m "$out/.config" "$here"/config/guest.config "$here"/config/series.config \
+		"$here"/config/kunit.config "$here"/config/lsm.config) > /dev/null
+	echo CONFIG_XFS_FS=y >> "$out/.config" # which those do without
 	$kmake olddefconfig
 	$kmake prepare > /dev/null
 	objects=$(git -C "$tmp/tree" diff --name-only --diff-filter=AM "$base" "$branch" -- '*.c' ':!tools' | sed 's/c$/o/')

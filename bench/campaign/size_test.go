@@ -44,6 +44,11 @@ func TestGuestSize(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			for _, c := range run.Cells {
+				if c.Params.Each > 0 && c.Reader.Reads < c.Reader.Records {
+					t.Errorf("%s: %d errors in %d reads, which is not one after the other", c.ID, c.Reader.Records, c.Reader.Reads)
+				}
+			}
 			trials := trialsOf(run)
 			t.Logf("%+v", trials)
 			if wrong := model.Check(tt.demand, tt.reader, trials); len(wrong) > 0 {

@@ -176,12 +176,16 @@ func MD1K(rho float64, k int) float64 {
 //
 // It follows a flood from what one departing record leaves behind to the next,
 // for as many departures as there are of n records, with mean and second moment
-// of how many more of them are lost than the share of all that MD1K says. It
-// takes of the order of n × k steps, or fewer for a flood that is so long that
-// one more departure changes no more of it.
+// of how many more of them are lost than the share of all that MD1K says. That is
+// for floods much longer than the queue: how many come until so many have
+// departed is taken to be n. It takes n × k × 20 steps, or fewer for a flood that
+// is so long that one more departure changes no more of it.
 func MD1KFlood(rho float64, k int, n, floods float64) (loss, stdErr float64) {
 	share := MD1K(rho, k)
-	if share == 0 || k < 1 || n < 1 {
+	if n <= float64(k) {
+		return 0, 0
+	}
+	if share == 0 || k < 1 {
 		return share, 0
 	}
 	// Of one service: how many come, and how probable it is.
@@ -222,7 +226,7 @@ func MD1KFlood(rho float64, k int, n, floods float64) (loss, stdErr float64) {
 			break
 		}
 	}
-	return share + mean[0]/n, math.Sqrt(max(0, before)/max(1, floods)) / n
+	return max(0, share+mean[0]/n), math.Sqrt(max(0, before)/max(1, floods)) / n
 }
 
 // MD1KSize returns the smallest queue whose loss by [MD1K] is no more than that,

@@ -242,8 +242,11 @@ var (
 			}
 			return s
 		}},
-		{sizing, "Queues and what theory says: lost % / predicted %", "every: read that often; each: so long for an error. Predicted from it.", false, func(g *group) string {
-			loss, _ := g.predictedLoss(int(g.queue.size))
+		{sizing, "Queues and what theory says: lost % / predicted %", "every: read that often; each: so long for an error. Predicted from it; not (-) where a read took several at once.", false, func(g *group) string {
+			loss, _, ok := g.predictedLoss(int(g.queue.size))
+			if !ok {
+				return lossOf(g) + " / -"
+			}
 			return lossOf(g) + " / " + percent(100*loss)
 		}},
 		{"capacity", "The same capacity, in events or in bytes: in detail / lost", "", false, func(g *group) string {

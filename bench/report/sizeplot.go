@@ -25,7 +25,7 @@ const sizing = "sizing"
 // sized returns the groups for which queue theory predicts the loss.
 func sized(d *data, m result.Mode) []*group {
 	return filter(inMode(d.groups[sizing], m), func(g *group) bool {
-		_, _, ok := stat.PredictedLoss(&g.first().Params, 1, 1, 1)
+		_, _, ok := g.predictedLoss(1)
 		return ok
 	})
 }
@@ -42,10 +42,14 @@ func (g *group) lostShare() float64 {
 }
 
 // predictedLoss is what queue theory says of the group's load and a queue of a
-// size, with the standard error over its boots.
-func (g *group) predictedLoss(size int) (loss, stdErr float64) {
-	loss, stdErr, _ = stat.PredictedLoss(&g.first().Params, size, 1, float64(len(g.cells)))
-	return loss, stdErr
+// size, with the standard error over its boots; ok is false where it says nothing.
+func (g *group) predictedLoss(size int) (loss, stdErr float64, ok bool) {
+	for i := range g.cells {
+		if _, _, ok := stat.PredictedLoss(&g.cells[i], 0, 1, 1); !ok {
+			return 0, 0, false
+		}
+	}
+	return stat.PredictedLoss(g.first(), size, 1, float64(len(g.cells)))
 }
 
 // reads says how its reader does.
@@ -96,7 +100,7 @@ func sizeFigure(d *data, m result.Mode, gs []*group) *figure {
 			to *= step
 		}
 		for x := from; x <= to; x *= step {
-			if loss, _ := mine[0].predictedLoss(int(math.Round(x))); loss >= floor {
+			if loss, _, _ := mine[0].predictedLoss(int(math.Round(x))); loss >= floor {
 				theory = append(theory, plotter.XY{X: x, Y: loss})
 			}
 		}
@@ -176,12 +180,12 @@ func (d *doc) sizes() {
 			continue
 		}
 		d.para("## Size: how large a queue has to be")
-		d.para("Mode %s. Errors at random against a reader that looks now and then and takes all there is (periodic drain), or one that takes a time for each error, one after the other (M/D/1/K); predicted from those two rates alone, ± one standard error. The former looks at fixed times, however long a look takes, and what a read takes is part of the latter's time; nothing is fitted. Lost is of all boots together. They agree if they differ by no more than three standard errors and %g %% of what is predicted, which is for what the model leaves out; off is by how many standard errors they do. Boot for boot all of these were offered errors by the same draws, so that the rows do not bear each other out: what is off in one tends to be off to the same side in all. `wqfan size` answers for other loads. %s", m, 100*model.LeftOut, bootsNote(gs))
+		d.para("Mode %s. Errors at random against a reader that looks now and then and takes all there is (periodic drain), or one that takes a time for each error, one after the other (M/D/1/K); predicted from those two rates alone, ± one standard error. The former looks at fixed times, however long a look takes, and what a read takes is part of the latter's time; one whose reads took several errors at once is left out. Nothing is fitted. Lost is of all boots together. They agree if they differ by no more than three standard errors and %g %% of what is predicted, which is for what the model leaves out; off is by how many standard errors they do. Boot for boot all of these were offered errors by the same draws, so that the rows do not bear each other out: what is off in one tends to be off to the same side in all. `wqfan size` answers for other loads. %s", m, 100*model.LeftOut, bootsNote(gs))
 		t := &table{heads: []string{"channel", "errors/s>", "read", "queue>", "lost %>", "predicted %>", "off>", "agrees", "warnings"}}
 		slices.SortStableFunc(gs, func(a, b *group) int { return compareArms(a.arm, b.arm) })
 		for _, g := range gs {
 			p := g.first().Params
-			loss, stdErr := g.predictedLoss(int(p.Queue))
+			loss, stdErr, _ := g.predictedLoss(int(p.Queue))
 			agrees := "yes"
 			if !model.Agrees(loss, stdErr, g.lostShare(), g.burst*uint64(len(g.cells))) {
 				agrees = "**no**"

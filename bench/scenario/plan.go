@@ -223,10 +223,10 @@ func serving(size, errors uint64, apart, each time.Duration) Cell {
 		Flood:  flood.Spec{Count: errors, Schedule: flood.Poisson, Interval: apart, Log: true}}
 }
 
-// oneRecord is room for an error's record and not for two, in bytes (struct
-// fs_error_notification, include/uapi/linux/watch_queue.h): what is not read stays
-// in the queue.
-const oneRecord = 128
+// oneRecord is room for an error's record, which has 64 bytes on base and 80 with the
+// series, and not for two (struct fs_error_notification,
+// include/uapi/linux/watch_queue.h): what is not read stays in the queue.
+const oneRecord = 100
 
 // wants says whether the selection names a cell.
 func (s Select) wants(id string) bool {

@@ -60,9 +60,10 @@ func DrainOf(run *result.Run, arm string) (Drain, error) {
 // PredictedLoss is the share that queue theory says is lost of a flood like that,
 // against a queue of a size, with the standard error over so many floods: for a
 // reader that looks at times, or one that takes a time for each error, if it were
-// so many times as fast as it is. Nothing is predicted of other readers: ok is
-// false.
-func PredictedLoss(p *result.Params, size int, speed, floods float64) (loss, stdErr float64, ok bool) {
+// so many times as fast as it is. Nothing is predicted of other readers, nor of one
+// whose reads took several errors at once: ok is false.
+func PredictedLoss(c *result.Cell, size int, speed, floods float64) (loss, stdErr float64, ok bool) {
+	p := &c.Params
 	if p.Schedule != "poisson" || p.Interval <= 0 || p.Queue == 0 || p.Errors == 0 {
 		return 0, 0, false
 	}
@@ -70,7 +71,7 @@ func PredictedLoss(p *result.Params, size int, speed, floods float64) (loss, std
 	switch {
 	case p.Every > 0:
 		loss, stdErr = model.PeriodicFlood(rate, float64(p.Every)/speed, size, float64(p.Errors), floods)
-	case p.Each > 0: // the one in its hands is in no queue
+	case p.Each > 0 && c.Reader.Reads >= c.Reader.Records: // the one in its hands is in no queue
 		loss, stdErr = model.MD1KFlood(rate*float64(p.Each)/speed, size+1, float64(p.Errors), floods)
 	default:
 		return 0, 0, false

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"wqfan/bench/model"
 	"wqfan/bench/result"
 	"wqfan/fserr"
 )
@@ -66,5 +67,28 @@ func TestStallsOf(t *testing.T) {
 		if !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
+	}
+}
+
+// The record in the hands of a reader that takes a time for each is in no queue;
+// of one whose reads took several nothing is said.
+func TestPredictedLoss(t *testing.T) {
+	c := result.Cell{Params: result.Params{Schedule: "poisson", Interval: 95_000, Each: 100_000, Queue: 32, Errors: 20_000}}
+	want, wantErr := model.MD1KFlood(100./95, 33, 20_000, 10)
+	if loss, stdErr, ok := PredictedLoss(&c, 32, 1, 10); loss != want || stdErr != wantErr || !ok {
+		t.Errorf("%g ± %g, %v, want %g ± %g", loss, stdErr, ok, want, wantErr)
+	}
+	demand := model.Demand{Burst: 1, Within: 95_000}
+	want, wantErr = model.MD1KFlood(100./95, 33, 20_000, 1)
+	if loss, stdErr := model.Predicted(demand, model.Reader{Each: 100_000}, 32, 20_000); loss != want || stdErr != wantErr {
+		t.Errorf("of wqfan size: %g ± %g, want %g ± %g", loss, stdErr, want, wantErr)
+	}
+	c.Reader.Records, c.Reader.Reads = 19_000, 18_999
+	if _, _, ok := PredictedLoss(&c, 32, 1, 10); ok {
+		t.Error("something is predicted of a read that took two")
+	}
+	// Less than fills the queue is not lost.
+	if loss, stdErr := model.MD1KFlood(2, 33, 30, 1); loss != 0 || stdErr != 0 {
+		t.Errorf("30 errors lose %g ± %g in a queue of 33", loss, stdErr)
 	}
 }

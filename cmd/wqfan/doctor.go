@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 
 	"wqfan/bench/doctor"
 )
@@ -20,7 +19,7 @@ type doctorCmd struct {
 func (c *doctorCmd) Run(ctx context.Context) error {
 	all := doctor.Examine(ctx)
 	if c.JSON {
-		enc := json.NewEncoder(os.Stdout)
+		enc := json.NewEncoder(stdout)
 		enc.SetIndent("", "\t")
 		return enc.Encode(all)
 	}

@@ -69,7 +69,7 @@ func main() {
 			os.Exit(status)
 		}))
 	err := k.Run()
-	if err == nil && stdout.err != nil {
+	if stdout.err != nil && (err == nil || errors.Is(err, stdout.err)) {
 		err = &guest.Error{Kind: guest.RunnerFailed, Err: stdout.err}
 	}
 	if err != nil {
@@ -81,7 +81,7 @@ func main() {
 var stdout = &answer{w: os.Stdout}
 
 // answer keeps the first error of what is written through it: an answer that is
-// cut short is none, unless its reader has gone away.
+// cut short is none. That its reader has gone away is no error.
 type answer struct {
 	w   io.Writer
 	err error
@@ -89,7 +89,10 @@ type answer struct {
 
 func (a *answer) Write(p []byte) (int, error) {
 	n, err := a.w.Write(p)
-	if a.err == nil && !errors.Is(err, unix.EPIPE) {
+	if errors.Is(err, unix.EPIPE) {
+		return len(p), nil
+	}
+	if a.err == nil {
 		a.err = err
 	}
 	return n, err

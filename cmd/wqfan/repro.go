@@ -85,7 +85,7 @@ func (c *reproCmd) Run(ctx context.Context) error {
 // writer returns what writes a result to standard output.
 func (c *reproCmd) writer(n int) func(repro.Result) error {
 	if c.JSON {
-		enc := json.NewEncoder(os.Stdout)
+		enc := json.NewEncoder(stdout)
 		return func(r repro.Result) error { return enc.Encode(r) }
 	}
 	return (&repro.KTAP{W: os.Stdout, Planned: n, Verbose: c.Verbose}).Result
@@ -158,7 +158,7 @@ func (c *reproCmd) list() error {
 		return err
 	}
 	if c.JSON {
-		return json.NewEncoder(os.Stdout).Encode(all)
+		return json.NewEncoder(stdout).Encode(all)
 	}
 	for _, b := range all {
 		fmt.Fprintf(stdout, "%-26s %s\n", b.Name, b.Title)

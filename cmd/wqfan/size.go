@@ -50,16 +50,20 @@ const (
 	mostErrors  = 4_000_000
 )
 
-// mostServed is the largest queue whose loss is predicted departure by departure
-// (see [model.MD1KFlood]) in some seconds.
-const mostServed = 2048
+// What a reader that takes a time for each loses is predicted departure by
+// departure ([model.MD1KFlood]): so many errors at least say something of a slower
+// reader, and errors times notes are predicted in seconds.
+const (
+	leastServed = 20_000
+	mostServed  = 100_000_000
+)
 
 // bursts is how often a check tries each size.
 const bursts = 50
 
 func (s *sizeCmd) Run(ctx context.Context) error {
-	if s.Burst < 1 || s.Within <= 0 || !(s.Loss >= 0 && s.Loss < 1) || !(s.Drain >= 0 && s.Drain <= math.MaxFloat64) || s.Stall < 0 || s.Every < 0 || s.Each < 0 || s.Every > 0 && s.Each > 0 {
-		return usage(errors.New("--burst and --within are above zero, --loss is a share below 1, nothing is negative or endless, and one reader is either --every or --each"))
+	if s.Burst < 1 || s.Within <= 0 || !(s.Loss >= 0 && s.Loss < 1) || !(s.Drain >= 0 && s.Drain <= math.MaxFloat64) || s.Stall < 0 || s.Every < 0 || s.Each < 0 || s.Each > 0 && (s.Every > 0 || s.Drain > 0 || s.From != "") {
+		return usage(errors.New("--burst and --within are above zero, --loss is a share below 1, nothing is negative or endless, and --each is all of a reader"))
 	}
 	var stalls stat.Stalls // of the run, where the longest is taken
 	d := model.Demand{Burst: s.Burst, Within: s.Within.Seconds(), Loss: s.Loss}
@@ -120,10 +124,18 @@ func (s *sizeCmd) Run(ctx context.Context) error {
 	if s.Burst > mostErrors/bursts {
 		return usage(fmt.Errorf("--burst %d: a check floods with %d of them, of at most %d errors together", s.Burst, bursts, mostErrors))
 	}
-	if s.Each > 0 && 2*k > mostServed {
-		return usage(fmt.Errorf("%d notes cannot be tried: what a reader that takes a time for each leaves of them is predicted to %d", 2*k, mostServed))
+	if s.Each > 0 && s.errors()*2*k > mostServed {
+		return usage(fmt.Errorf("%d errors at %d notes: wqfan predicts what a reader loses that takes a time for each for at most %d errors times notes", s.errors(), 2*k, mostServed))
 	}
 	return s.check(ctx, d, r, k)
+}
+
+// errors is how many a check floods with.
+func (s *sizeCmd) errors() int {
+	if s.Each > 0 {
+		return max(bursts*s.Burst, leastServed)
+	}
+	return bursts * s.Burst
 }
 
 // check tries the answer in a guest.
@@ -136,7 +148,7 @@ func (s *sizeCmd) check(ctx context.Context, d model.Demand, r model.Reader, k i
 		sizes = append([]int{half}, sizes...)
 	}
 	apart := s.Within / time.Duration(s.Burst)
-	plan, err := scenario.Sizes(s.Arm, sizes, uint64(bursts*s.Burst), uint64(s.Burst), apart, s.Every, s.Each)
+	plan, err := scenario.Sizes(s.Arm, sizes, uint64(s.errors()), uint64(s.Burst), apart, s.Every, s.Each)
 	if err != nil {
 		return usage(err)
 	}
@@ -178,11 +190,15 @@ func (s *sizeCmd) check(ctx context.Context, d model.Demand, r model.Reader, k i
 	if err := finish(ctx, dir); err != nil {
 		return err
 	}
+	slower := model.Reader{Each: 1.25 * r.Each}
+	if s.Each > 0 && len(model.Check(d, slower, trials)) == 0 {
+		return &guest.Error{Kind: guest.Failed, Msg: "the trials tell nothing: they bear out a reader that takes a quarter longer as well"}
+	}
 	if wrong := model.Check(d, r, trials); len(wrong) > 0 {
 		return &guest.Error{Kind: guest.Failed, Msg: strings.Join(wrong, "; ")}
 	}
 	if s.Each > 0 {
-		fmt.Fprintf(stdout, "The answer stands, as far as %d errors in one boot can tell.\n", bursts*s.Burst)
+		fmt.Fprintf(stdout, "The answer stands, as far as %d errors in one boot can tell: a reader that took a quarter longer would have been found out.\n", s.errors())
 		return nil
 	}
 	// A burst, or what comes between two looks, is what overflows a queue or not.
